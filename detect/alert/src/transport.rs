@@ -1,0 +1,165 @@
+//! HTTP: one POST, bounded in time and in what is read of the reply.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, redirect, retry, tls};
+
+use crate::address;
+use crate::destination::{Destination, DestinationError, Fault};
+use crate::destinations::Request;
+use crate::signature::sign;
+
+/// How much of a reply's body is read: enough to use the connection again after a short one.
+const MAX_REPLY: usize = 4096;
+
+/// How long sending may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until connected, TLS included.
+    pub connect: Duration,
+    /// Until the reply is read, from the start of the request.
+    pub whole: Duration,
+    /// For all that is due when the program ends.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            whole: Duration::from_secs(15),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A destination's HTTP client.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    client: Client,
+    destination: Destination,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        destination: Destination,
+        timeouts: Timeouts,
+    ) -> Result<Self, DestinationError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeouts.connect)
+            .timeout(timeouts.whole)
+            .redirect(redirect::Policy::none())
+            // A message is tried again by the outbox or not at all.
+            .retry(retry::never())
+            // A proxy would resolve names itself, past the check of addresses.
+            .no_proxy()
+            .referer(false)
+            .min_tls_version(tls::Version::TLS_1_2)
+            .https_only(!destination.allow_http)
+            .dns_resolver(address::resolver());
+        for authority in &destination.authorities {
+            builder = builder.add_root_certificate(authority.clone());
+        }
+        if let Some(identity) = &destination.identity {
+            builder = builder.identity(identity.clone());
+        }
+        match builder.build() {
+            Ok(client) => Ok(Self {
+                client,
+                destination,
+                timeouts,
+            }),
+            Err(e) => Err(DestinationError {
+                name: destination.name,
+                fault: Fault::Client(explain(&e.without_url())),
+            }),
+        }
+    }
+
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Posts a message. The error is what to tell the operator: no URL, nothing that the receiver wrote.
+    pub(crate) async fn post(
+        &self,
+        id: &str,
+        seconds: i64,
+        request: Request,
+    ) -> Result<Reply, String> {
+        let mut post = self
+            .client
+            .post(self.destination.url.clone())
+            .header(CONTENT_TYPE, request.content_type)
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds);
+        if let Some(signature) = sign(&self.destination.secrets, id, seconds, &request.body) {
+            post = post.header("webhook-signature", signature);
+        }
+        let response = post
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|e| self.describe(e))?;
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned);
+        let reply = Reply {
+            status: response.status().as_u16(),
+            retry_after,
+        };
+        // The status decides: a body that hangs or breaks off changes nothing.
+        drain(response).await;
+        Ok(reply)
+    }
+
+    fn describe(&self, error: reqwest::Error) -> String {
+        let error = error.without_url();
+        if error.is_timeout() {
+            let limit = if error.is_connect() {
+                self.timeouts.connect
+            } else {
+                self.timeouts.whole
+            };
+            return format!("no answer within {limit:?}");
+        }
+        explain(&error)
+    }
+}
+
+/// Reads the body to its end or [`MAX_REPLY`], whichever comes first.
+async fn drain(mut response: Response) {
+    let mut read = 0;
+    while read < MAX_REPLY {
+        match response.chunk().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// The innermost cause says most: "Connection refused", "certificate has expired".
+fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut causes = vec![error.to_string()];
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        causes.push(cause.to_string());
+        error = cause;
+    }
+    causes.dedup();
+    let text = causes.join(": ");
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}

@@ -1,0 +1,13 @@
+//! The crate from outside: lifecycles against a naive model, the store across kills, delivery to a real HTTP server.
+
+// A test that unwraps says what it expects.
+#![allow(clippy::unwrap_used)]
+
+mod config;
+mod delivery;
+mod http;
+mod lifecycle;
+mod secrets;
+mod store;
+mod support;
+mod tls;

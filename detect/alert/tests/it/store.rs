@@ -1,0 +1,306 @@
+//! The state file: all or nothing, once each, for one process.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use tripline_alert::{Alert, Commit, Delete, Entry, Outbox, Put, Store, StoreError};
+
+use crate::support::{commit, finding};
+
+fn put(key: &str, value: &str) -> Put {
+    Put {
+        space: "engine",
+        key: key.into(),
+        value: value.into(),
+    }
+}
+
+fn ids(dir: &Path) -> Vec<String> {
+    Outbox::open(dir)
+        .unwrap()
+        .pending()
+        .unwrap()
+        .into_iter()
+        .map(|e| e.id)
+        .collect()
+}
+
+/// What the second connection of a test does to the file.
+fn sql(dir: &Path, sql: &str) {
+    rusqlite::Connection::open(dir.join("state.db"))
+        .unwrap()
+        .execute_batch(sql)
+        .unwrap();
+}
+
+#[test]
+fn a_commit_that_fails_leaves_nothing_and_can_be_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let first = Commit {
+        puts: vec![put("a", "1"), put("b", "1")],
+        ..commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)
+    };
+    store.commit(first).unwrap();
+    let before = (
+        store.checkpoint("engine").unwrap(),
+        store.open_alerts().unwrap(),
+        ids(dir.path()),
+    );
+
+    let step = || Commit {
+        deletes: vec![Delete::Key {
+            space: "engine",
+            key: "b".into(),
+        }],
+        puts: vec![put("a", "2")],
+        ..commit(
+            vec![finding("192.0.2.1", 5, 10), finding("192.0.2.2", 5, 10)],
+            10,
+            1,
+        )
+    };
+    sql(
+        dir.path(),
+        "CREATE TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'not now'); END",
+    );
+    assert!(matches!(
+        store.commit(step()),
+        Err(StoreError::Sqlite { .. })
+    ));
+    assert_eq!(
+        (
+            store.checkpoint("engine").unwrap(),
+            store.open_alerts().unwrap(),
+            ids(dir.path())
+        ),
+        before
+    );
+
+    sql(dir.path(), "DROP TRIGGER t");
+    let mut sequences: Vec<u64> = store
+        .commit(step())
+        .unwrap()
+        .iter()
+        .map(|a| a.sequence)
+        .collect();
+    sequences.sort_unstable();
+    assert_eq!(
+        sequences,
+        [1, 2],
+        "the first client's second, the second client's first"
+    );
+    assert_eq!(
+        store.checkpoint("engine").unwrap(),
+        [(b"a".to_vec(), b"2".to_vec())]
+    );
+    assert_eq!(store.open_alerts().unwrap().len(), 2);
+    assert_eq!(
+        ids(dir.path()).len(),
+        2,
+        "an update within the hour is not sent"
+    );
+}
+
+#[test]
+fn spaces_do_not_mix_and_deletes_come_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let puts = vec![
+        put("b", "1"),
+        put("a", "1"),
+        Put {
+            space: "offsets",
+            key: b"a".to_vec(),
+            value: vec![0, 255],
+        },
+    ];
+    store
+        .commit(Commit {
+            puts,
+            ..Commit::default()
+        })
+        .unwrap();
+    assert_eq!(
+        store.checkpoint("engine").unwrap()[0].0,
+        b"a",
+        "in the order of keys"
+    );
+    let replace = Commit {
+        deletes: vec![Delete::Space("engine")],
+        puts: vec![put("c", "2")],
+        ..Commit::default()
+    };
+    store.commit(replace).unwrap();
+    assert_eq!(
+        store.checkpoint("engine").unwrap(),
+        [(b"c".to_vec(), b"2".to_vec())]
+    );
+    assert_eq!(
+        store.checkpoint("offsets").unwrap(),
+        [(b"a".to_vec(), vec![0, 255])]
+    );
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("a/b");
+    assert!(matches!(
+        Outbox::open(&state),
+        Err(StoreError::Directory { .. })
+    ));
+    let store = Store::open(&state).unwrap();
+    let error = Store::open(&state).unwrap_err();
+    assert!(
+        error.to_string().contains("another tripline is running"),
+        "{error}"
+    );
+    drop(store);
+    Store::open(&state).unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state.db");
+    std::fs::write(
+        &file,
+        "this is not a database, but it is long enough to look at",
+    )
+    .unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+
+    std::fs::remove_file(&file).unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    sql(dir.path(), "PRAGMA user_version = 99");
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+#[test]
+fn a_damaged_page_is_found_when_the_store_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let puts = (0..200)
+        .map(|n| put(&format!("{n:08}"), &"x".repeat(500)))
+        .collect();
+    store
+        .commit(Commit {
+            puts,
+            ..Commit::default()
+        })
+        .unwrap();
+    drop(store);
+    let file = dir.path().join("state.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xa5);
+    std::fs::write(&file, bytes).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn updates_that_wait_become_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    for hop in 0..200 {
+        let end = 5 + hop * 5;
+        store
+            .commit(commit(vec![finding("192.0.2.1", end - 5, end)], end, hop))
+            .unwrap();
+    }
+    store.commit(commit(vec![], 2_000, 200)).unwrap();
+    let waiting: Vec<_> = Outbox::open(dir.path())
+        .unwrap()
+        .pending()
+        .unwrap()
+        .into_iter()
+        .map(|e| (e.status, e.sequence))
+        .collect();
+    // 1,000 minutes: an update an hour by window end, of which the last is left: 5 + 16 * 60 = 965 = 5 + 192 * 5.
+    assert_eq!(
+        waiting,
+        [
+            ("firing".into(), 1),
+            ("updated".into(), 193),
+            ("resolved".into(), 201)
+        ]
+    );
+}
+
+/// Runs steps; `kills`: before which ones the program dies and starts again.
+fn run(steps: &[Commit], kills: &[bool]) -> (Vec<Entry>, Vec<Alert>, Vec<Alert>) {
+    let mut dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let mut told = Vec::new();
+    for (step, kill) in steps.iter().zip(kills) {
+        if *kill {
+            let after = killed(dir.path());
+            store = Store::open(after.path()).unwrap();
+            dir = after;
+        }
+        told.extend(store.commit(again(step)).unwrap());
+    }
+    let pending = Outbox::open(dir.path()).unwrap().pending().unwrap();
+    (pending, told, store.open_alerts().unwrap())
+}
+
+/// What a process that is killed now leaves behind: its files as they are, nothing closed or tidied.
+fn killed(dir: &Path) -> tempfile::TempDir {
+    let after = tempfile::tempdir().unwrap();
+    for file in ["state.db", "state.db-wal"] {
+        std::fs::copy(dir.join(file), after.path().join(file)).unwrap();
+    }
+    after
+}
+
+fn again(step: &Commit) -> Commit {
+    commit(
+        step.findings.clone(),
+        step.watermark.unwrap() / crate::support::MINUTE,
+        step.now_ms,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn kills_change_nothing(
+        hops in prop::collection::btree_set((0..3_u8, 0..200_i64), 1..40),
+        kills in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let steps: Vec<Commit> = (0..12)
+            .map(|n| {
+                let hops = hops.iter().filter(|(_, hop)| (n * 20..(n + 1) * 20).contains(hop));
+                commit(hops.map(|(c, hop)| finding(&format!("192.0.2.{c}"), hop - 3, *hop)).collect(), n * 20 + 19, n)
+            })
+            .collect();
+        prop_assert_eq!(run(&steps, &kills), run(&steps, &[false; 12]));
+    }
+}
+
+#[test]
+fn steps_that_are_told_again_send_nothing_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let steps = [
+        commit(vec![finding("192.0.2.1", 0, 5)], 5, 0),
+        commit(vec![], 100, 1),
+        commit(vec![finding("192.0.2.1", 100, 105)], 105, 2),
+    ];
+    for step in &steps {
+        store.commit(again(step)).unwrap();
+    }
+    let before = ids(dir.path());
+    assert_eq!(before.len(), 3);
+    drop(store);
+    let mut store = Store::open(dir.path()).unwrap();
+    for step in &steps {
+        store.commit(again(step)).unwrap();
+    }
+    assert_eq!(ids(dir.path()), before);
+}

@@ -1,0 +1,79 @@
+//! `tripline doctor`: what logs can and cannot show.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use tripline_ingest::SourceOptions;
+
+use super::output::{bytes, plain, thousands, time};
+use super::setup::RuleArgs;
+use super::Outcome;
+use crate::doctor::{Ability, Examination, advice};
+use crate::engine::Engine;
+use crate::input::{Input, Progress, find_files};
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, directories (recursive) or globs
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
+}
+
+/// Runs the command.
+pub async fn main(args: Args) -> Result<Outcome> {
+    let setup = args.rules.load()?;
+    let options = |path: &String| {
+        let source = setup.config.sources.iter().find(|s| path.starts_with(&s.path.display().to_string()));
+        source.map_or_else(|| Ok(SourceOptions::default()), |s| s.options().map_err(|(_, e)| anyhow::anyhow!(e)))
+    };
+    let patterns = args.paths.iter().map(|p| Ok((p.clone(), options(p)?))).collect::<Result<Vec<_>>>()?;
+    let (files, problems) = find_files(&patterns);
+    for problem in &problems {
+        println!("warning: {problem}");
+    }
+    if files.is_empty() {
+        bail!("there is no log in {}", args.paths.join(", "));
+    }
+    println!("Files");
+    for file in files.iter().take(20) {
+        println!("  {}: {}, {}", file.probe.path.display(), file.probe.format, bytes(file.probe.size));
+    }
+    if files.len() > 20 {
+        println!("  ... and {} more", files.len() - 20);
+    }
+    let mut examination = Examination::default();
+    let mut input = Input::new(files, Arc::new(Progress::default()));
+    while input.next_chunk(64 * 1024, |batch, _| examination.add(&batch.rows, batch.newest_before)).is_some() {}
+
+    let rejected: u64 = input.summary.rejects.values().sum();
+    println!("\nRequests\n  {} in {} lines, {} rejected, {} clients", thousands(examination.rows()), thousands(input.summary.lines), thousands(rejected), thousands(examination.clients() as u64));
+    if let Some((first, newest)) = examination.span() {
+        println!("  from {} to {} UTC", time(first), time(newest));
+    }
+    for warning in examination.warnings(jiff::Timestamp::now().as_microsecond()).iter().chain(&input.summary.problems) {
+        println!("  warning: {}", plain(warning, 500));
+    }
+
+    println!("\nColumns (share of requests that have a value)");
+    for (column, rate) in examination.fill_rates() {
+        let hint = if rate <= 0.0 { format!("  missing: {}", advice(&column)) } else { String::new() };
+        println!("  {column:12} {:5.1} %{hint}", rate * 100.0);
+    }
+
+    println!("\nRules");
+    let (engine, broken) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    for rule in engine.compiled() {
+        match examination.ability(rule) {
+            Ability::Works => println!("  works     {}", rule.rule.id),
+            Ability::Degraded(why) => println!("  degraded  {}: {why}", rule.rule.id),
+            Ability::Blind(why) => println!("  blind     {}: {why}", rule.rule.id),
+        }
+    }
+    for problem in setup.problems.iter().cloned().chain(broken.iter().map(ToString::to_string)) {
+        eprintln!("\n{problem}");
+    }
+    Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && input.summary.problems.is_empty() { Outcome::Done } else { Outcome::Incomplete })
+}

@@ -1,0 +1,102 @@
+//! Text from logs on a terminal: nothing in it may steer the terminal, and a line stays a line.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// `text` with control and direction-changing characters escaped, and cut to `width` characters.
+pub fn plain(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for (i, c) in text.chars().enumerate() {
+        if i == width {
+            out.push('…');
+            break;
+        }
+        if c.is_control() || is_invisible(c) {
+            let _ = write!(out, "{}", c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Direction marks, zero-width characters, line separators, tags.
+fn is_invisible(c: char) -> bool {
+    matches!(u32::from(c), 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xFFF9..=0xFFFB | 0xE0000..=0xE0FFF)
+}
+
+/// A JSON value as a person writes it.
+pub fn value(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => plain(text, 80),
+        serde_json::Value::Null => "-".into(),
+        serde_json::Value::Number(n) if n.is_f64() => n.as_f64().map_or_else(String::new, |x| format!("{x:.3}")),
+        other => plain(&other.to_string(), 80),
+    }
+}
+
+/// µs since the epoch as `2026-03-02 07:00:00`, UTC.
+pub fn time(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// A batch with all strings made plain, for a table on a terminal.
+pub fn plain_batch(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| -> anyhow::Result<ArrayRef> {
+        if !matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+            return Ok(Arc::clone(column));
+        }
+        let strings = cast(column, &DataType::Utf8)?;
+        let plain: StringArray = strings.as_string::<i32>().iter().map(|s| s.map(|s| plain(s, 200))).collect();
+        Ok(Arc::new(plain))
+    });
+    let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
+    let fields = batch.schema().fields().iter().zip(&columns).map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect::<Vec<_>>();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// `12345678` as `12,345,678`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Bytes as `1.2 GB`.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub fn bytes(n: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit < units.len() - 1 {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\n\u{202e}c", 50), "a\\u{1b}[31mb\\n\\u{202e}c");
+        assert_eq!(plain("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 12_345_678].map(thousands), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([999, 1500, 2_340_000].map(bytes), ["999 B", "1.5 kB", "2.3 MB"]);
+    }
+}

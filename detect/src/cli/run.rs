@@ -1,0 +1,48 @@
+//! `tripline run`: follow log directories and deliver alerts to webhooks.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::setup::RuleArgs;
+use super::Outcome;
+use crate::engine::Engine;
+use crate::rules::Rule;
+use crate::run::run;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The config
+    #[arg(short, long, value_name = "FILE", default_value = "tripline.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command.
+pub async fn main(args: Args) -> Result<Outcome> {
+    let setup = RuleArgs { config: Some(args.config), ..RuleArgs::default() }.load()?;
+    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    for problem in setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)) {
+        // A rule that is wrong does not keep the others from running.
+        eprintln!("{problem}\n");
+    }
+    if engine.rules().all(Rule::is_baseline) {
+        bail!("no rule is left to run");
+    }
+    let (stop, shutdown) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+        // Nobody listens any more only if `run` has ended already.
+        let _ = stop.send(true);
+        std::future::pending::<()>().await;
+    });
+    run(&setup.config, engine, setup.exceptions, shutdown).await?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,178 @@
+//! `tripline scan`: look for abuse in log files, once.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use tripline_alert::{Alert, Lifecycle, Severity};
+
+use super::findings::Findings;
+use super::output::thousands;
+use super::setup::RuleArgs;
+use super::{Outcome, summary};
+use crate::engine::Engine;
+use crate::input::{InputFile, Progress, find_files};
+use crate::scan::{Period, scan};
+
+/// Arguments of `scan`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, directories (recursive) or globs; .gz and .zst are read as they are
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
+    /// How to print findings
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Only requests at or after this time: 2026-03-02 or 2026-03-02T07:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<i64>,
+    /// Only requests before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<i64>,
+    /// Exit with 1 if there is a finding at least this severe: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY")]
+    fail_on: Option<Severity>,
+    /// No progress bar and no summary
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people, one row an alert
+    Table,
+    /// One JSON object a line for each finding, as in a webhook's data
+    Json,
+}
+
+/// Runs the command.
+pub async fn main(args: Args) -> Result<Outcome> {
+    let mut setup = args.rules.load()?;
+    let (mut engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    setup.problems.extend(problems.iter().map(ToString::to_string));
+    for problem in &setup.problems {
+        eprintln!("{problem}\n");
+    }
+    if engine.rules().all(crate::rules::Rule::is_baseline) {
+        bail!("no rule is left to run");
+    }
+    let (files, unusable) = find_inputs(&args, &setup.config)?;
+    let total: u64 = files.iter().map(|f| f.probe.size).sum();
+    let progress = Arc::new(Progress::default());
+    let bar = Bar::start(total, Arc::clone(&progress), args.quiet);
+
+    let started = Instant::now();
+    let mut lifecycle = Lifecycle::default();
+    let mut findings = Findings::default();
+    let mut worst = None;
+    let mut written = Ok(());
+    let period = Period { since: args.since, until: args.until };
+    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, |found| {
+        for alert in found.into_iter().filter_map(|f| lifecycle.observe(f)) {
+            worst = worst.max(Some(alert.severity));
+            match args.format {
+                Format::Json if written.is_ok() => written = print_json(&alert),
+                Format::Json => {}
+                Format::Table => findings.add(alert),
+            }
+        }
+    })
+    .await;
+    bar.finish();
+    let scanned = scanned.context("the scan stopped")?;
+    written?;
+    if args.format == Format::Table {
+        let width = io::stdout().is_terminal().then_some(None).unwrap_or(Some(160));
+        let mut out = io::stdout().lock();
+        match findings.len() {
+            0 => writeln!(out, "no findings")?,
+            _ => write!(out, "{}", findings.render(width))?,
+        }
+        out.flush()?;
+    }
+    if !args.quiet {
+        eprint!("{}", summary::render(&scanned.read, scanned.late_rows, &setup.exceptions, started.elapsed()));
+    }
+    let incomplete = unusable || !setup.problems.is_empty() || !scanned.read.problems.is_empty();
+    Ok(match (args.fail_on, worst) {
+        (Some(limit), Some(worst)) if worst >= limit => Outcome::Found,
+        _ if incomplete => Outcome::Incomplete,
+        _ => Outcome::Done,
+    })
+}
+
+/// The files to read, with the settings of the config's source that names them; and whether a PATH could not be used.
+fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<InputFile>, bool)> {
+    // Settings of the config's sources apply to the files they name, wherever PATH found them.
+    let sources = config.sources.iter().map(|s| Ok((s.path.display().to_string(), s.options().map_err(|(_, e)| anyhow::anyhow!(e))?)));
+    let sources = sources.collect::<Result<Vec<_>>>()?;
+    let mut patterns = Vec::new();
+    for path in &args.paths {
+        let options = sources.iter().find(|(source, _)| path.starts_with(source.as_str())).map(|(_, o)| o.clone()).unwrap_or_default();
+        patterns.push((path.clone(), options));
+    }
+    let (files, problems) = find_files(&patterns);
+    for problem in &problems {
+        eprintln!("warning: {problem}");
+    }
+    if files.is_empty() {
+        bail!("there is nothing to scan in {}", args.paths.join(", "));
+    }
+    Ok((files, problems.iter().any(|p| p.is_named_in(&args.paths))))
+}
+
+fn print_json(alert: &Alert) -> Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, alert).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// A day or an instant, µs.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|_| !text.contains('T'));
+    let instant = day.and_then(|d| jiff::tz::TimeZone::UTC.to_timestamp(d.at(0, 0, 0, 0)).ok()).or_else(|| text.parse().ok());
+    instant.map(jiff::Timestamp::as_microsecond).ok_or_else(|| "write a day as 2026-03-02, or an instant as 2026-03-02T07:00:00Z".into())
+}
+
+/// The progress bar, drawn from a thread of its own so that it moves while a window closes.
+struct Bar {
+    bar: ProgressBar,
+    done: std::sync::mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Bar {
+    fn start(total: u64, progress: Arc<Progress>, quiet: bool) -> Self {
+        let bar = if quiet || !io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(total) };
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}  {msg}  ETA {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let (done, stop) = std::sync::mpsc::channel();
+        let drawn = bar.clone();
+        let thread = std::thread::spawn(move || {
+            let started = Instant::now();
+            while stop.recv_timeout(Duration::from_millis(200)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                drawn.set_position(progress.bytes.load(Relaxed));
+                #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+                let rate = (progress.lines.load(Relaxed) as f64 / started.elapsed().as_secs_f64().max(0.001)) as u64;
+                drawn.set_message(format!("{} lines/s", thousands(rate)));
+            }
+        });
+        Self { bar, done, thread: Some(thread) }
+    }
+
+    fn finish(mut self) {
+        // The thread ends with the message, or because the channel is gone.
+        let _ = self.done.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,83 @@
+//! `tripline test`: rules against their fixtures.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::Outcome;
+use crate::fixtures::{Fixture, Raised, fixtures};
+use crate::rules::{Loaded, Rule};
+
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Beside a rule, tests/NAME.log (or .log.gz, .log.zst) is a log, and tests/NAME.expected.jsonl the alerts it must raise, \
+    one a line: {\"entity\": {...}, \"findings\": N, \"values\": {...}}. Without the second file the rule must stay quiet.")]
+pub struct Args {
+    /// Folders of rules, or rule files
+    #[arg(value_name = "PATH", default_value = "rules")]
+    paths: Vec<PathBuf>,
+    /// Write what the rules raise as what is expected, for review with git diff
+    #[arg(long)]
+    update: bool,
+}
+
+/// Runs the command.
+pub async fn main(args: Args) -> Result<Outcome> {
+    let shipped = Loaded::shipped().rules;
+    let (mut passed, mut failed) = (0, 0);
+    for path in &args.paths {
+        let loaded = Loaded::from_path(path);
+        for problem in &loaded.problems {
+            eprintln!("{problem}\n");
+            failed += 1;
+        }
+        let mut others = loaded.rules.clone();
+        others.extend(shipped.iter().filter(|s| !loaded.rules.iter().any(|r| r.table_name() == s.table_name())).cloned());
+        for rule in &loaded.rules {
+            let fixtures = fixtures(Path::new(&rule.origin));
+            if fixtures.is_empty() {
+                println!("none  {}: there are no logs in tests/ beside it", rule.id);
+            }
+            for fixture in fixtures {
+                match check(&fixture, rule, &others, args.update).await? {
+                    None => passed += 1,
+                    Some(difference) => {
+                        println!("FAIL  {}: {}\n{difference}", rule.id, fixture.log.display());
+                        failed += 1;
+                        continue;
+                    }
+                }
+                println!("ok    {}: {}", rule.id, fixture.log.display());
+            }
+        }
+    }
+    println!("\n{passed} passed, {failed} failed");
+    if passed + failed == 0 {
+        bail!("there is nothing to test in {}", args.paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "));
+    }
+    Ok(if failed == 0 { Outcome::Done } else { Outcome::Found })
+}
+
+async fn check(fixture: &Fixture, rule: &Rule, others: &[Rule], update: bool) -> Result<Option<String>> {
+    let raised = match fixture.raise(rule, others).await {
+        Ok(raised) => raised,
+        Err(problem) => return Ok(Some(problem)),
+    };
+    if update && !raised.is_empty() {
+        let lines: Vec<String> = raised.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        std::fs::write(&fixture.expected, lines.join("\n") + "\n").with_context(|| fixture.expected.display().to_string())?;
+    }
+    let expected = match fixture.expectation() {
+        Ok(expected) => expected,
+        Err(problem) => return Ok(Some(problem)),
+    };
+    Ok((raised != expected).then(|| difference(&expected, &raised)))
+}
+
+fn difference(expected: &[Raised], raised: &[Raised]) -> String {
+    let line = |sign: &str, r: &Raised| format!("      {sign} {}", serde_json::to_string(r).unwrap_or_default());
+    let missing = expected.iter().filter(|e| !raised.contains(e)).map(|e| line("-", e));
+    let unexpected = raised.iter().filter(|r| !expected.contains(r)).map(|r| line("+", r));
+    let lines: Vec<_> = missing.chain(unexpected).collect();
+    if lines.is_empty() { "      the same alerts in another order".into() } else { lines.join("\n") }
+}

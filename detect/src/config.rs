@@ -1,0 +1,250 @@
+//! `tripline.toml`: what the user configures. Read once, checked whole, unknown keys refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tripline_ingest::SourceOptions;
+
+use crate::diagnostic::{Diagnostic, place_of_bytes};
+use crate::duration;
+
+/// The whole file. Paths in it are relative to the folder it is in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where `run` keeps what it must not forget.
+    #[serde(default)]
+    pub state: State,
+    /// What to read.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<Source>,
+    /// Which rules, and their parameters.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Rows that rules must not see.
+    #[serde(default, rename = "exception")]
+    pub exceptions: Vec<Exception>,
+    /// Where alerts go.
+    #[serde(default, rename = "destination")]
+    pub destinations: Vec<Destination>,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// A folder of its own, on a local disk.
+    pub dir: Option<PathBuf>,
+}
+
+/// `[[source]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Directory (recursive), file or glob.
+    pub path: PathBuf,
+    /// A format's name, or `auto`.
+    #[serde(default = "auto")]
+    pub format: String,
+    /// Networks whose forwarded-for headers are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Columns that identify a client, the first that is not NULL counts.
+    #[serde(default)]
+    pub client: Vec<String>,
+    /// Whether the format's user is authenticated by the server.
+    #[serde(default)]
+    pub user_verified: bool,
+    /// How late lines may come within a file, such as `30s`; the format's own default otherwise.
+    pub lateness: Option<String>,
+}
+
+fn auto() -> String {
+    "auto".into()
+}
+
+/// `[rules]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Folders of rules beside the shipped ones.
+    #[serde(default)]
+    pub dirs: Vec<PathBuf>,
+    /// Ids, or globs of ids, that do not run.
+    #[serde(default)]
+    pub disable: Vec<String>,
+    /// Parameters by rule.
+    #[serde(default)]
+    pub params: BTreeMap<String, BTreeMap<String, toml::Value>>,
+}
+
+/// `[[exception]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// Ids or globs of ids.
+    pub rules: Vec<String>,
+    /// A condition over the columns of `requests`.
+    #[serde(rename = "where")]
+    pub condition: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// The first day on which it holds no more (UTC).
+    pub expires: toml::value::Datetime,
+}
+
+/// `[[destination]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// How it is called in logs and in the outbox.
+    pub name: String,
+    /// Where to post.
+    pub url: String,
+    /// The payload's style.
+    #[serde(default = "native")]
+    pub style: String,
+    /// Allows `http://`.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// File with the signing secret (`whsec_...`), one a line while rotating.
+    pub secret_file: Option<PathBuf>,
+    /// Environment variable with the signing secret, instead of a file.
+    pub secret_env: Option<String>,
+}
+
+fn native() -> String {
+    "native".into()
+}
+
+impl Config {
+    /// Reads a file. `env`: the process's environment, for `TRIPLINE__SECTION__KEY`.
+    pub fn read(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Diagnostic> {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Diagnostic::new(&origin, "", None, format!("cannot read the config: {e}"))
+                .with_help("name another file with -c, or create this one; the README has an example")
+        })?;
+        let mut config = Self::parse(&origin, &text, env)?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Reads a text.
+    pub fn parse(origin: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Diagnostic> {
+        let explain = |e: toml::de::Error| {
+            let place = e.span().map(|s| place_of_bytes(text, s.start, s.end));
+            Diagnostic::new(origin, text, place, e.message().trim_end()).with_help("the README describes the config")
+        };
+        // The text alone first: its errors have places.
+        let config: Self = toml::from_str(text).map_err(explain)?;
+        let mut overrides = env.into_iter().filter_map(|(k, v)| Some((k.strip_prefix("TRIPLINE__")?.to_ascii_lowercase(), v))).peekable();
+        let config = if overrides.peek().is_some() {
+            let mut table: toml::Table = toml::from_str(text).map_err(explain)?;
+            for (key, value) in overrides {
+                set(&mut table, &key, &value).map_err(|message| Diagnostic::new("environment", "", None, message))?;
+            }
+            table.try_into().map_err(|e: toml::de::Error| Diagnostic::new("environment", "", None, e.message().trim_end()))?
+        } else {
+            config
+        };
+        config.check(origin, text)?;
+        Ok(config)
+    }
+
+    fn check(&self, origin: &str, text: &str) -> Result<(), Diagnostic> {
+        for source in &self.sources {
+            source.options().map_err(|(word, message)| Diagnostic::at_word(origin, text, &word, message))?;
+        }
+        for (i, destination) in self.destinations.iter().enumerate() {
+            if self.destinations[..i].iter().any(|d| d.name == destination.name) {
+                return Err(Diagnostic::at_word(origin, text, &destination.name, "two destinations have this name").with_help("rename one of them"));
+            }
+        }
+        for exception in &self.exceptions {
+            if exception.expires.date.is_none() {
+                return Err(Diagnostic::at_word(origin, text, "expires", "an exception expires on a day").with_help("write expires = 2027-03-01"));
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        self.state.dir.iter_mut().for_each(resolve);
+        self.sources.iter_mut().map(|s| &mut s.path).for_each(resolve);
+        self.rules.dirs.iter_mut().for_each(resolve);
+        self.destinations.iter_mut().filter_map(|d| d.secret_file.as_mut()).for_each(resolve);
+    }
+}
+
+impl Source {
+    /// What ingest must know. The error is the word to point at, and what is wrong.
+    pub fn options(&self) -> Result<SourceOptions, (String, String)> {
+        let known: Vec<_> = tripline_ingest::formats::formats().iter().map(|f| f.name()).collect();
+        let format = match self.format.as_str() {
+            "auto" => None,
+            name if known.contains(&name) => Some(name.to_owned()),
+            name => return Err((name.into(), format!("there is no format {name:?}; there are: auto, {}", known.join(", ")))),
+        };
+        let allowed = tripline_ingest::client_columns();
+        if let Some(column) = self.client.iter().find(|c| !allowed.contains(&c.as_str())) {
+            return Err((column.clone(), format!("{column:?} cannot identify a client; these can: {}", allowed.join(", "))));
+        }
+        let lateness = self.lateness.as_deref().map(duration::parse_us).transpose().map_err(|e| ("lateness".to_owned(), e))?;
+        Ok(SourceOptions {
+            format,
+            trusted_proxies: self.trusted_proxies.clone(),
+            client: self.client.clone(),
+            user_verified: self.user_verified,
+            lateness: lateness.map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
+        })
+    }
+}
+
+/// `state__dir` = `/x` sets `dir` in the table `state`.
+fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
+    let wrong = || format!("TRIPLINE__{} does not name a key of the config", key.to_ascii_uppercase());
+    let (sections, key_name) = key.rsplit_once("__").map_or((None, key), |(s, k)| (Some(s), k));
+    let mut inner = table;
+    for section in sections.into_iter().flat_map(|s| s.split("__")) {
+        inner = inner.entry(section).or_insert_with(|| toml::Table::new().into()).as_table_mut().ok_or_else(wrong)?;
+    }
+    // A number, boolean or list if it reads as one, else text.
+    let typed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
+    inner.insert(key_name.into(), typed.unwrap_or_else(|| toml::Value::String(value.to_owned())));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, Diagnostic> {
+        Config::parse("tripline.toml", text, env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn a_misspelt_key_is_pointed_at() {
+        let error = parse("[state]\ndirr = \"x\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("tripline.toml:2:1") && error.contains("dirr"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_overrides() {
+        let config = parse("[state]\ndir = \"a\"\n", &[("TRIPLINE__STATE__DIR", "b"), ("HOME", "x")]).unwrap();
+        assert_eq!(config.state.dir, Some(PathBuf::from("b")));
+        assert!(parse("", &[("TRIPLINE__STATE__DIRR", "b")]).is_err());
+    }
+
+    #[test]
+    fn unknown_formats_and_columns_are_named() {
+        let error = parse("[[source]]\npath = \"x\"\nformat = \"nginxx\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("nginxx") && error.contains("combined"), "{error}");
+        assert!(parse("[[source]]\npath = \"x\"\nclient = [\"sesion\"]\n", &[]).is_err());
+        assert!(parse("[[source]]\npath = \"x\"\nlateness = \"soon\"\n", &[]).is_err());
+    }
+}

@@ -1,0 +1,230 @@
+//! The invariant: for any rule and any log, the engine's closed rows equal one plain query over the whole log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt16Array, UInt64Array, new_null_array};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use proptest::prelude::*;
+
+use super::lateness::FileRows;
+use super::{Engine, Keep};
+use crate::finding::json_rows;
+use crate::query::{BatchSession, with_watermark, with_watermark_schema};
+use crate::rules::Rule;
+
+/// A request of a made-up log.
+#[derive(Debug, Clone)]
+struct Row {
+    ts: i64,
+    client: u8,
+    object: Option<u8>,
+    status: u16,
+    bytes: Option<u8>,
+    /// Eighths, so that sums of floats are exact.
+    eighths: u8,
+}
+
+/// A log: files, each with its lateness in seconds and its rows in the file's order.
+type Log = Vec<(i64, Vec<Row>)>;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Take in the next so many rows of a file.
+    Push { file: usize, rows: usize },
+    /// Stop, and go on from the checkpoint.
+    Restart,
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = (-40i64..40, 0u8..4, proptest::option::weighted(0.8, 0u8..9), prop_oneof![Just(200u16), Just(404), Just(401)], proptest::option::of(any::<u8>()), any::<u8>());
+    // A walk: mostly forwards, sometimes back, with ties and gaps, from before 1970.
+    proptest::collection::vec(row, 0..60).prop_map(|rows| {
+        let mut clock = -600;
+        rows.into_iter()
+            .map(|(step, client, object, status, bytes, eighths)| {
+                clock += if step > 35 { step * 40 } else { step / 2 };
+                Row { ts: clock * 1_000_000 + i64::from(eighths), client, object, status, bytes, eighths }
+            })
+            .collect()
+    })
+}
+
+fn log() -> impl Strategy<Value = Log> {
+    proptest::collection::vec((0i64..90, rows()), 1..4)
+}
+
+fn windows() -> impl Strategy<Value = String> {
+    let slide = prop_oneof![Just(10), Just(15), Just(60)];
+    (slide, 1i64..5, any::<bool>()).prop_map(|(slide, n, tumble)| {
+        if tumble {
+            format!("tumble(requests, ts, INTERVAL '{} seconds')", slide * n)
+        } else {
+            format!("hop(requests, ts, INTERVAL '{slide} seconds', INTERVAL '{} seconds')", slide * n)
+        }
+    })
+}
+
+fn aggregates() -> impl Strategy<Value = Vec<&'static str>> {
+    proptest::sample::subsequence(
+        vec![
+            "count(*) AS n",
+            "count(object) AS objects",
+            "approx_distinct(object) AS about",
+            "sum(bytes_out) AS bytes",
+            "min(ts) AS first",
+            "max(object) AS last",
+            "avg(duration_ms) AS mean",
+            "count(*) FILTER (WHERE status = 200) AS ok",
+            "sum(CAST(object AS BIGINT)) AS ids",
+            "sum(100 / (status - 200)) AS inverse",
+            "bool_or(status = 401) AS refused",
+        ],
+        1..5,
+    )
+}
+
+/// SQL of a rule whose entity is `client`. `{window}` and `{aggregates}` are drawn apart.
+fn shapes() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        4 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client"),
+        2 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE status = 200 AND object IS NOT NULL \
+              GROUP BY window_start, window_end, client HAVING count(*) >= 2"),
+        1 => Just("SELECT window_start, window_end, 'all' AS client, count(DISTINCT object) AS objects FROM {window} \
+              GROUP BY window_start, window_end"),
+        1 => Just("WITH a AS (SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client), \
+              b AS (SELECT window_start, count(*) AS everybody FROM {window} WHERE status <> 404 GROUP BY window_start) \
+              SELECT a.*, b.everybody FROM a JOIN b ON a.window_start = b.window_start"),
+        1 => Just("WITH a AS (SELECT window_start, window_end, client, object, count(*) AS n FROM {window} GROUP BY window_start, window_end, client, object) \
+              SELECT window_start, window_end, client, count(*) AS objects, sum(n) AS n, max(n) AS most FROM a GROUP BY window_start, window_end, client"),
+        1 => Just("SELECT * FROM (SELECT window_start, window_end, client, count(*) AS n, \
+              row_number() OVER (PARTITION BY window_start ORDER BY count(*) DESC, client) AS place \
+              FROM {window} GROUP BY window_start, window_end, client) WHERE place <= 2 AND window_start > TIMESTAMP '1969-12-31T23:52:00Z'"),
+        1 => Just("SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client \
+              UNION ALL SELECT window_start, window_end, 'sum' AS client, count(*) AS n FROM {window} GROUP BY window_start, window_end"),
+        1 => Just("SELECT DISTINCT window_start, window_end, client FROM {window}"),
+        2 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
+              SELECT w.*, b.usual FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
+    ]
+}
+
+const BASELINE: &str = "/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\nmax_age = \"7m\"\n*/\n\
+    SELECT window_start, window_end, client, count(*) AS usual FROM tumble(requests, ts, INTERVAL '60 seconds') GROUP BY window_start, window_end, client";
+
+fn rules(sql: &str) -> Vec<Rule> {
+    let header = "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\n";
+    let rule = Rule::parse("test/rule", "rule.sql", &format!("{header}{sql}")).unwrap();
+    let baseline = Rule::parse("baselines/usual", "usual.sql", BASELINE).unwrap();
+    vec![baseline, rule]
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let schema = tripline_ingest::schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "ts" => Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.ts)).with_timezone("UTC")),
+            "client" => Arc::new(StringViewArray::from_iter_values(rows.iter().map(|r| format!("client-{}-of-the-test", r.client)))),
+            // One object in nine is no number: a cast of it fails.
+            "object" => Arc::new(rows.iter().map(|r| r.object.map(|o| if o == 8 { "x".into() } else { o.to_string() })).collect::<StringViewArray>()),
+            "status" => Arc::new(rows.iter().map(|r| Some(r.status)).collect::<UInt16Array>()),
+            "bytes_out" => Arc::new(rows.iter().map(|r| r.bytes.map(u64::from)).collect::<UInt64Array>()),
+            "duration_ms" => Arc::new(rows.iter().map(|r| Some(f64::from(r.eighths) / 8.0)).collect::<Float64Array>()),
+            _ => new_null_array(field.data_type(), rows.len()),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+}
+
+#[derive(Debug)]
+struct Rows(arrow::datatypes::SchemaRef, Vec<RecordBatch>);
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &arrow::datatypes::SchemaRef {
+        &self.0
+    }
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches: Vec<_> = self.1.iter().cloned().map(Ok).collect();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), futures::stream::iter(batches)))
+    }
+}
+
+/// One query over the whole log.
+async fn oracle(rules: &[Rule], log: &Log) -> Vec<String> {
+    let file = |(lateness, rows): &(i64, Vec<Row>)| {
+        let file = FileRows { rows: batch(rows), newest_before: None, lateness: lateness * 1_000_000 };
+        Arc::new(Rows(with_watermark_schema(), vec![with_watermark(&file).unwrap()])) as Arc<dyn PartitionStream>
+    };
+    let session = BatchSession::new(log.iter().map(file).collect(), rules, Keep::new(), 2).await.unwrap();
+    let plan = session.plan(&rules[1]).await.unwrap();
+    let (_, rows) = session.rows(plan).await.unwrap();
+    sorted(rows.iter().flat_map(|b| json_rows(b).unwrap()))
+}
+
+fn sorted(rows: impl Iterator<Item = serde_json::Map<String, serde_json::Value>>) -> Vec<String> {
+    let mut rows: Vec<_> = rows.map(|r| serde_json::Value::Object(r).to_string()).collect();
+    rows.sort();
+    rows
+}
+
+/// The engine over the log in steps, with restarts from its checkpoint.
+async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> Vec<String> {
+    let (mut engine, problems) = Engine::new(rules, &Keep::new()).await;
+    assert!(problems.is_empty(), "{}", problems[0]);
+    let mut stored: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let mut read: Vec<usize> = vec![0; log.len()];
+    let mut found = Vec::new();
+    let rest = (0..log.len()).map(|file| Step::Push { file, rows: usize::MAX });
+    for step in steps.iter().cloned().chain(rest) {
+        match step {
+            Step::Push { file, rows } => {
+                let file = file % log.len();
+                let (lateness, all) = (log[file].0 * 1_000_000, &log[file].1);
+                let end = read[file].saturating_add(rows).min(all.len());
+                let newest_before = all[..read[file]].iter().map(|r| r.ts).max();
+                engine.push(&[FileRows { rows: batch(&all[read[file]..end]), newest_before, lateness }]).await.unwrap();
+                read[file] = end;
+                // The least over the files that have rows left: each by its newest row, or by its first if none was read.
+                let open = log.iter().zip(&read).filter(|((_, rows), read)| **read < rows.len());
+                let watermark = open.map(|((lateness, rows), read)| {
+                    rows[..(*read).max(1)].iter().map(|r| r.ts).max().unwrap() - lateness * 1_000_000
+                });
+                let closed = engine.advance(watermark.min().unwrap_or(i64::MAX)).await.unwrap();
+                found.extend(closed.iter().flat_map(|c| json_rows(&c.rows).unwrap()));
+            }
+            Step::Restart => {
+                let changes = engine.checkpoint().unwrap();
+                stored.extend(changes.puts);
+                changes.deletes.iter().for_each(|key| drop(stored.remove(key)));
+                engine = Engine::new(rules, &Keep::new()).await.0;
+                let (notices, left) = engine.restore(stored.clone().into_iter().collect());
+                assert!(notices.is_empty() && left.deletes.is_empty(), "{notices:?} {:?}", left.deletes);
+            }
+        }
+    }
+    sorted(found.into_iter())
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![4 => (0usize..4, 1usize..30).prop_map(|(file, rows)| Step::Push { file, rows }), 1 => Just(Step::Restart)];
+    proptest::collection::vec(step, 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn live_equals_batch(log in log(), window in windows(), aggregates in aggregates(), shape in shapes(), steps in steps(), threads in prop_oneof![Just(1usize), Just(2)]) {
+        let sql = shape.replace("{window}", &window).replace("{aggregates}", &aggregates.join(", "));
+        let rules = rules(&sql);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap();
+        let (live, batch) = runtime.block_on(async { (live(&rules, &log, &steps).await, oracle(&rules, &log).await) });
+        prop_assert_eq!(live, batch, "{}", sql);
+    }
+}
+
+/// How many cases: `TRIPLINE_CASES` for a long run.
+fn cases() -> u32 {
+    std::env::var("TRIPLINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}

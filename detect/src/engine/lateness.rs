@@ -1,0 +1,115 @@
+//! Which windows a row still counts for.
+//!
+//! A row is late for a window iff the window's end is at or before `wm_seen`: the newest `ts` of the row's own file, the row
+//! included, less the allowed lateness. That depends on the order of lines in the file and on nothing else, so a batch query
+//! can say the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{filter_record_batch, max, min};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use datafusion::common::Result;
+use tripline_ingest::table::columns;
+
+use super::window::WindowSpec;
+
+/// Rows of one file, in the file's order.
+#[derive(Debug, Clone)]
+pub struct FileRows {
+    /// Rows of `requests`.
+    pub rows: RecordBatch,
+    /// The file's newest `ts` before these rows, µs.
+    pub newest_before: Option<i64>,
+    /// How far behind the newest a row may come and still count, µs.
+    pub lateness: i64,
+}
+
+/// Rows with their panes, and which windows they are late for.
+#[derive(Debug)]
+pub struct Paned {
+    /// Rows of [`super::compile::paned_schema`].
+    pub rows: RecordBatch,
+    /// `Some(e)`: late for windows that end before `e`. `None`: in time for all.
+    pub late_until: Option<i64>,
+}
+
+/// What [`assign`] found.
+#[derive(Debug, Default)]
+pub struct Assigned {
+    /// In groups of equal lateness; most often one group.
+    pub groups: Vec<Paned>,
+    /// Rows that came late for at least one window.
+    pub late_rows: u64,
+}
+
+impl FileRows {
+    fn ts(&self) -> &TimestampMicrosecondArray {
+        self.rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>()
+    }
+
+    /// The file's newest `ts` after these rows, µs.
+    pub fn newest(&self) -> Option<i64> {
+        max(self.ts()).max(self.newest_before)
+    }
+
+    /// The newest row's `ts` up to and including each row, less the lateness.
+    pub fn watermarks(&self) -> impl Iterator<Item = i64> {
+        let lateness = self.lateness;
+        self.ts().values().iter().scan(self.newest_before.unwrap_or(i64::MIN), move |newest, &ts| {
+            *newest = ts.max(*newest);
+            Some(newest.saturating_sub(lateness))
+        })
+    }
+}
+
+/// Gives each row its pane. `floor`: windows that end at or before it are closed already, whatever the file says.
+pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRef) -> Result<Assigned> {
+    let Some(oldest) = min(file.ts()) else { return Ok(Assigned::default()) };
+    let watermark = file.newest().map_or(i64::MIN, |n| n.saturating_sub(file.lateness)).max(floor);
+    // The common case, settled for the whole batch: even the oldest row is in time for its first window.
+    if window.pane(oldest) + window.slide > watermark {
+        let rows = with_panes(&file.rows, window, schema)?;
+        return Ok(Assigned { groups: vec![Paned { rows, late_until: None }], late_rows: 0 });
+    }
+    let mut groups: BTreeMap<Option<i64>, Vec<usize>> = BTreeMap::new();
+    let mut late_rows = 0;
+    for (i, (&ts, seen)) in file.ts().values().iter().zip(file.watermarks()).enumerate() {
+        let (pane, seen) = (window.pane(ts), seen.max(floor));
+        if pane + window.slide > seen {
+            groups.entry(None).or_default().push(i);
+            continue;
+        }
+        late_rows += 1;
+        if pane + window.size > seen {
+            groups.entry(Some(window.first_end_after(seen))).or_default().push(i);
+        }
+    }
+    let groups = groups
+        .into_iter()
+        .map(|(late_until, rows)| {
+            let mut mask = vec![false; file.rows.num_rows()];
+            rows.into_iter().for_each(|i| mask[i] = true);
+            let rows = filter_record_batch(&file.rows, &BooleanArray::from(mask))?;
+            Ok(Paned { rows: with_panes(&rows, window, schema)?, late_until })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Assigned { groups, late_rows })
+}
+
+fn with_panes(rows: &RecordBatch, window: WindowSpec, schema: &SchemaRef) -> Result<RecordBatch> {
+    let ts = rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>();
+    // Neighbouring rows are nearly always in one pane: divide only when leaving it.
+    let mut pane = i64::MIN;
+    let panes = ts.values().iter().map(|&ts| {
+        if pane == i64::MIN || ts < pane || ts >= pane + window.slide {
+            pane = window.pane(ts);
+        }
+        pane
+    });
+    let starts: TimestampMicrosecondArray = TimestampMicrosecondArray::from_iter_values(panes).with_timezone("UTC");
+    let ends = starts.unary::<_, TimestampMicrosecondType>(|start| start + window.slide).with_timezone("UTC");
+    let columns = rows.columns().iter().cloned().chain([Arc::new(starts) as ArrayRef, Arc::new(ends) as ArrayRef]).collect();
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}

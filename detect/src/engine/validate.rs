@@ -1,0 +1,501 @@
+//! Refuses rules that cannot run pane by pane with the same answer as one query over the whole log.
+//!
+//! The walk goes over the plan as the user wrote it, before any optimiser rule, and keeps for each node which of its columns
+//! are the window's bounds. What it guards: below the lowest aggregate a bound means the *pane*, so it may only be a bare
+//! group key; above it the rest of the plan runs once a window, so nothing may look across windows.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType, Span, TableReference};
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Volatility, Window};
+
+use super::window::{WINDOW_END, WINDOW_START};
+
+/// Why a rule is refused, where to point, and the way out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: &'static str,
+    /// Where, if the plan still knows.
+    pub span: Option<Span>,
+    /// Else a word of the SQL to point at.
+    pub word: &'static str,
+}
+
+/// Which bound of the window a column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Start,
+    End,
+}
+
+/// Index of a column in the node's schema → the bound it is.
+type Bounds = BTreeMap<usize, Bound>;
+
+/// What the rows of a plan node are.
+enum Rows {
+    /// Requests with their panes, not yet aggregated.
+    Raw(Bounds),
+    /// Aggregated by window.
+    Windowed(Bounds),
+    /// A lookup table, values.
+    Static,
+    /// A baseline's rows.
+    Baseline,
+}
+
+/// What the validator must know of the tables.
+pub struct Tables<'a> {
+    /// Names of the baselines.
+    pub baselines: &'a [String],
+}
+
+impl Tables<'_> {
+    /// Checks the plan of a whole rule. `Ok` if it can run incrementally.
+    pub fn check(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
+        let Rows::Windowed(bounds) = self.rows(plan)? else {
+            return Err(no_window(None));
+        };
+        for (name, bound) in [(WINDOW_START, Bound::Start), (WINDOW_END, Bound::End)] {
+            let position = plan.schema().fields().iter().position(|f| f.name() == name);
+            if position.and_then(|i| bounds.get(&i)) != Some(&bound) {
+                return Err(Refusal {
+                    message: format!("the rule does not return {name}"),
+                    help: "start the SELECT list with window_start, window_end, and GROUP BY both: a finding belongs to a window",
+                    span: None,
+                    word: "SELECT",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, plan: &LogicalPlan) -> Result<Rows, Refusal> {
+        self.check_expressions(plan)?;
+        match plan {
+            LogicalPlan::TableScan(scan) => Ok(self.scan_rows(&scan.table_name, plan)),
+            LogicalPlan::SubqueryAlias(alias) => self.rows(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let rows = self.rows(&filter.input)?;
+                if let Rows::Raw(bounds) = &rows {
+                    forbid_bounds(&filter.predicate, &filter.input, bounds)?;
+                }
+                Ok(rows)
+            }
+            LogicalPlan::Projection(projection) => {
+                let rows = self.rows(&projection.input)?;
+                rows.map_bounds(|bounds, raw| carry(&projection.expr, &projection.input, bounds, raw))
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate_rows(aggregate),
+            LogicalPlan::Distinct(distinct) => self.distinct_rows(distinct),
+            LogicalPlan::Window(window) => self.window_rows(window),
+            LogicalPlan::Join(join) => self.join_rows(join),
+            LogicalPlan::Union(union) => self.union_rows(&union.inputs),
+            LogicalPlan::Sort(sort) => match self.rows(&sort.input)? {
+                Rows::Static => Ok(Rows::Static),
+                _ => Err(Refusal {
+                    message: "a rule's rows have no order".into(),
+                    help: "drop ORDER BY; for the top few of a window use row_number() OVER (PARTITION BY window_start ORDER BY ...)",
+                    span: None,
+                    word: "ORDER BY",
+                }),
+            },
+            LogicalPlan::Limit(limit) => match self.rows(&limit.input)? {
+                Rows::Static => Ok(Rows::Static),
+                _ => Err(Refusal {
+                    message: "LIMIT counts across windows".into(),
+                    help: "use row_number() OVER (PARTITION BY window_start ORDER BY ...) and a condition on it",
+                    span: None,
+                    word: "LIMIT",
+                }),
+            },
+            other => {
+                for input in other.inputs() {
+                    if !matches!(self.rows(input)?, Rows::Static) {
+                        return Err(Refusal {
+                            message: "a rule cannot use this kind of query incrementally".into(),
+                            help: "use SELECT with WHERE, GROUP BY, HAVING, joins, UNION ALL and row_number()",
+                            span: None,
+                            word: "SELECT",
+                        });
+                    }
+                }
+                Ok(Rows::Static)
+            }
+        }
+    }
+
+    fn scan_rows(&self, table: &TableReference, plan: &LogicalPlan) -> Rows {
+        let bounds: Bounds = plan
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .filter_map(|(i, f)| bound_named(f.name()).map(|b| (i, b)))
+            .collect();
+        if self.baselines.iter().any(|b| b == table.table()) {
+            Rows::Baseline
+        } else if bounds.is_empty() {
+            // `FROM requests` without a window ends here too, and is refused for want of one.
+            Rows::Static
+        } else {
+            Rows::Raw(bounds)
+        }
+    }
+
+    fn aggregate_rows(&self, aggregate: &Aggregate) -> Result<Rows, Refusal> {
+        let rows = self.rows(&aggregate.input)?;
+        let (bounds, raw) = match &rows {
+            Rows::Raw(bounds) => (bounds, true),
+            Rows::Windowed(bounds) => (bounds, false),
+            Rows::Static => return Ok(Rows::Static),
+            Rows::Baseline => return Err(folds_baseline("GROUP BY")),
+        };
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(Refusal {
+                message: "grouping sets cannot run by windows".into(),
+                help: "write one SELECT for each grouping and join them with UNION ALL",
+                span: None,
+                word: "GROUP BY",
+            });
+        }
+        if raw {
+            for expr in &aggregate.aggr_expr {
+                forbid_bounds(expr, &aggregate.input, bounds)?;
+            }
+        }
+        let carried = carry(&aggregate.group_expr, &aggregate.input, bounds, raw)?;
+        if carried.is_empty() {
+            return Err(no_window(aggregate.group_expr.first().and_then(|e| e.spans()?.first())));
+        }
+        Ok(Rows::Windowed(carried))
+    }
+
+    fn distinct_rows(&self, distinct: &Distinct) -> Result<Rows, Refusal> {
+        match (self.rows(distinct.input())?, distinct) {
+            (Rows::Raw(bounds) | Rows::Windowed(bounds), Distinct::All(_)) if !bounds.is_empty() => {
+                Ok(Rows::Windowed(bounds))
+            }
+            (Rows::Baseline, _) => Err(folds_baseline("DISTINCT")),
+            (Rows::Raw(_) | Rows::Windowed(_), _) => Err(Refusal {
+                message: "DISTINCT here would look across windows".into(),
+                help: "select window_start and window_end along, or use GROUP BY",
+                span: None,
+                word: "DISTINCT",
+            }),
+            (Rows::Static, _) => Ok(Rows::Static),
+        }
+    }
+
+    fn window_rows(&self, window: &Window) -> Result<Rows, Refusal> {
+        match self.rows(&window.input)? {
+            Rows::Windowed(bounds) => {
+                for expr in &window.window_expr {
+                    let Expr::WindowFunction(function) = expr.clone().unalias() else { continue };
+                    if !partitions_by_bound(&function, &window.input, &bounds) {
+                        return Err(Refusal {
+                            message: format!("{} looks across windows", function.fun.name()),
+                            help: "add window_start to its PARTITION BY; to compare with earlier windows, join a baseline",
+                            span: None,
+                            word: "OVER",
+                        });
+                    }
+                    if function.fun.name().starts_with("row_number") && function.params.order_by.is_empty() {
+                        return Err(Refusal {
+                            message: "row_number() without an order depends on chance".into(),
+                            help: "add ORDER BY, ending with the rule's keys so that there are no ties",
+                            span: None,
+                            word: "OVER",
+                        });
+                    }
+                }
+                Ok(Rows::Windowed(bounds))
+            }
+            Rows::Raw(_) => Err(Refusal {
+                message: "a window function over single requests cannot run incrementally".into(),
+                help: "aggregate by window_start, window_end first, then use OVER on the aggregated rows",
+                span: None,
+                word: "OVER",
+            }),
+            Rows::Baseline => Err(folds_baseline("OVER")),
+            Rows::Static => Ok(Rows::Static),
+        }
+    }
+
+    fn union_rows(&self, inputs: &[std::sync::Arc<LogicalPlan>]) -> Result<Rows, Refusal> {
+        let mut common: Option<Bounds> = None;
+        let mut others = false;
+        for input in inputs {
+            match self.rows(input)? {
+                Rows::Windowed(bounds) => {
+                    common = Some(match common {
+                        None => bounds,
+                        Some(c) => c.into_iter().filter(|(i, b)| bounds.get(i) == Some(b)).collect(),
+                    });
+                }
+                Rows::Static => others = true,
+                Rows::Baseline => return Err(folds_baseline("UNION")),
+                Rows::Raw(_) => {
+                    return Err(Refusal {
+                        message: "UNION of single requests cannot run incrementally".into(),
+                        help: "aggregate each side by window_start, window_end, then UNION ALL the results",
+                        span: None,
+                        word: "UNION",
+                    });
+                }
+            }
+        }
+        match common {
+            Some(bounds) if !others => Ok(Rows::Windowed(bounds)),
+            None => Ok(Rows::Static),
+            Some(_) => Err(Refusal {
+                message: "one side of this UNION has no window".into(),
+                help: "give every side window_start and window_end",
+                span: None,
+                word: "UNION",
+            }),
+        }
+    }
+
+    fn join_rows(&self, join: &Join) -> Result<Rows, Refusal> {
+        let (left, right) = (self.rows(&join.left)?, self.rows(&join.right)?);
+        let shift = join.left.schema().fields().len();
+        match (left, right) {
+            (Rows::Static, Rows::Static) => Ok(Rows::Static),
+            (Rows::Static, Rows::Baseline) | (Rows::Baseline, Rows::Static | Rows::Baseline) => {
+                Err(folds_baseline("JOIN"))
+            }
+            (Rows::Windowed(l), Rows::Windowed(r)) => {
+                let same = join.on.iter().any(|(a, b)| {
+                    let (a, b) = (bound_of(a, &join.left, &l), bound_of(b, &join.right, &r));
+                    a.is_some() && a == b
+                }) || join.filter.as_ref().is_some_and(|f| equates_bounds(f, join, &l, &r));
+                if !same {
+                    return Err(Refusal {
+                        message: "this join looks across windows".into(),
+                        help: "add the window to its condition: a.window_start = b.window_start",
+                        span: None,
+                        word: "JOIN",
+                    });
+                }
+                let right = r.into_iter().map(|(i, b)| (i + shift, b));
+                Ok(Rows::Windowed(if left_only(join.join_type) { l } else { l.into_iter().chain(right).collect() }))
+            }
+            (Rows::Windowed(bounds), Rows::Baseline) => {
+                check_baseline_join(join, join.join_type == JoinType::Left)?;
+                Ok(Rows::Windowed(bounds))
+            }
+            (Rows::Baseline, Rows::Windowed(bounds)) => {
+                check_baseline_join(join, join.join_type == JoinType::Right)?;
+                Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
+            }
+            (Rows::Windowed(bounds), Rows::Static) => Ok(Rows::Windowed(bounds)),
+            (Rows::Static, Rows::Windowed(bounds)) => {
+                Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
+            }
+            (Rows::Raw(bounds), Rows::Static) if !matches!(join.join_type, JoinType::Right | JoinType::Full) => {
+                for expr in join.on.iter().map(|(l, _)| l).chain(&join.filter) {
+                    forbid_bounds(expr, &join.left, &bounds)?;
+                }
+                Ok(Rows::Raw(bounds))
+            }
+            (Rows::Raw(_), _) | (_, Rows::Raw(_)) => Err(Refusal {
+                message: "single requests can only be joined with a lookup table on the right".into(),
+                help: "aggregate by window_start, window_end in a CTE first, then join",
+                span: None,
+                word: "JOIN",
+            }),
+        }
+    }
+
+    /// What holds for every expression of a node: only functions whose answer is a function of their arguments, and no
+    /// subquery over requests.
+    fn check_expressions(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
+        let mut refusal = None;
+        for expr in plan.expressions() {
+            let until = expr.column_refs().into_iter().find(|c| c.name == "valid_until" && !matches!(plan, LogicalPlan::Join(_)));
+            if let Some(column) = until {
+                return Err(Refusal {
+                    message: "valid_until is not known before the next row of its key".into(),
+                    help: "use it only in the join: w.window_start < b.valid_until",
+                    span: column.spans.first(),
+                    word: "valid_until",
+                });
+            }
+            let walk = expr.apply(|e| {
+                refusal = self.check_expression(e).err();
+                Ok(if refusal.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            });
+            debug_assert!(walk.is_ok(), "the visitor returns no error");
+            if let Some(refusal) = refusal {
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_expression(&self, expr: &Expr) -> Result<(), Refusal> {
+        let subquery = match expr {
+            Expr::ScalarFunction(f) if f.func.signature().volatility != Volatility::Immutable => {
+                return Err(Refusal {
+                    message: format!("{}() gives another answer at another time", f.func.name()),
+                    help: "a rule must find the same in yesterday's log tomorrow: use ts, window_start or a parameter",
+                    span: None,
+                    word: "SELECT",
+                });
+            }
+            Expr::AggregateFunction(f) if ORDER_DEPENDENT.contains(&f.func.name()) => {
+                return Err(Refusal {
+                    message: format!("{}() depends on the order in which rows arrive", f.func.name()),
+                    help: "use min, max, count or approx_distinct, whose answer does not",
+                    span: None,
+                    word: "SELECT",
+                });
+            }
+            Expr::ScalarSubquery(s) => &s.subquery,
+            Expr::InSubquery(s) => &s.subquery.subquery,
+            Expr::Exists(s) => &s.subquery.subquery,
+            _ => return Ok(()),
+        };
+        match self.rows(subquery)? {
+            Rows::Static => Ok(()),
+            _ => Err(Refusal {
+                message: "a subquery over windows cannot run incrementally".into(),
+                help: "write it as a CTE and join it on window_start",
+                span: None,
+                word: "SELECT",
+            }),
+        }
+    }
+}
+
+const ORDER_DEPENDENT: [&str; 5] = ["first_value", "last_value", "nth_value", "array_agg", "string_agg"];
+
+impl Rows {
+    fn map_bounds(self, f: impl FnOnce(&Bounds, bool) -> Result<Bounds, Refusal>) -> Result<Self, Refusal> {
+        Ok(match self {
+            Self::Raw(bounds) => Self::Raw(f(&bounds, true)?),
+            Self::Windowed(bounds) => Self::Windowed(f(&bounds, false)?),
+            other => other,
+        })
+    }
+}
+
+fn bound_named(name: &str) -> Option<Bound> {
+    match name {
+        WINDOW_START => Some(Bound::Start),
+        WINDOW_END => Some(Bound::End),
+        _ => None,
+    }
+}
+
+/// The bound that `expr` is, if it is nothing but that column of `input`.
+fn bound_of(expr: &Expr, input: &LogicalPlan, bounds: &Bounds) -> Option<Bound> {
+    let Expr::Column(column) = expr.clone().unalias() else { return None };
+    bound_column(&column, input, bounds)
+}
+
+fn bound_column(column: &Column, input: &LogicalPlan, bounds: &Bounds) -> Option<Bound> {
+    bounds.get(&input.schema().maybe_index_of_column(column)?).copied()
+}
+
+/// The bounds among `exprs`, by their position; where a bound still means the pane it may not be computed with.
+fn carry(exprs: &[Expr], input: &LogicalPlan, bounds: &Bounds, raw: bool) -> Result<Bounds, Refusal> {
+    let mut carried = Bounds::new();
+    for (i, expr) in exprs.iter().enumerate() {
+        if let Some(bound) = bound_of(expr, input, bounds) {
+            carried.insert(i, bound);
+        } else if raw {
+            forbid_bounds(expr, input, bounds)?;
+        }
+    }
+    Ok(carried)
+}
+
+fn forbid_bounds(expr: &Expr, input: &LogicalPlan, bounds: &Bounds) -> Result<(), Refusal> {
+    match expr.column_refs().into_iter().find(|c| bound_column(c, input, bounds).is_some()) {
+        None => Ok(()),
+        Some(column) => Err(Refusal {
+            message: format!("{} is used before the rows are grouped by window", column.name),
+            help: "GROUP BY window_start, window_end first; conditions on the window go into HAVING or an outer SELECT",
+            span: column.spans.first(),
+            word: if column.name == WINDOW_END { WINDOW_END } else { WINDOW_START },
+        }),
+    }
+}
+
+fn partitions_by_bound(function: &WindowFunction, input: &LogicalPlan, bounds: &Bounds) -> bool {
+    // lag() over a window's own rows is as well-defined as row_number(); only the partition matters.
+    let _: &WindowFunctionDefinition = &function.fun;
+    function.params.partition_by.iter().any(|e| bound_of(e, input, bounds).is_some())
+}
+
+fn left_only(join_type: JoinType) -> bool {
+    matches!(join_type, JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark)
+}
+
+fn equates_bounds(filter: &Expr, join: &Join, left: &Bounds, right: &Bounds) -> bool {
+    conjuncts(filter).into_iter().any(|e| match e {
+        Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {
+            let side = |e: &Expr| bound_of(e, &join.left, left).map(|x| (0, x)).or(bound_of(e, &join.right, right).map(|x| (1, x)));
+            matches!((side(a), side(b)), (Some((i, x)), Some((j, y))) if i != j && x == y)
+        }
+        _ => false,
+    })
+}
+
+fn conjuncts(expr: &Expr) -> Vec<&Expr> {
+    datafusion::logical_expr::utils::split_conjunction(expr)
+}
+
+/// A baseline's row holds from `valid_from` (inclusive) to `valid_until` (exclusive): the join must say so, must keep clients
+/// without a baseline, and may use those two columns for nothing else.
+fn check_baseline_join(join: &Join, keeps_windows: bool) -> Result<(), Refusal> {
+    const HELP: &str = "write LEFT JOIN b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until, \
+                        then COALESCE what may be missing";
+    let refusal = |message: &str| Refusal { message: message.into(), help: HELP, span: None, word: "JOIN" };
+    if !keeps_windows {
+        return Err(refusal("this join drops clients that have no baseline yet"));
+    }
+    let is = |e: &Expr, name: &str| matches!(e, Expr::Column(c) if c.name == name);
+    let compares = |filter: &Expr, a: &str, op: Operator, b: &str| {
+        conjuncts(filter).into_iter().any(|e| match e {
+            Expr::BinaryExpr(x) => {
+                (is(&x.left, a) && x.op == op && is(&x.right, b))
+                    || (is(&x.left, b) && Some(x.op) == op.swap() && is(&x.right, a))
+            }
+            _ => false,
+        })
+    };
+    let Some(filter) = &join.filter else {
+        return Err(refusal("this join does not say when a baseline's row holds"));
+    };
+    if !compares(filter, WINDOW_START, Operator::GtEq, "valid_from") || !compares(filter, WINDOW_START, Operator::Lt, "valid_until") {
+        return Err(refusal("this join does not say when a baseline's row holds"));
+    }
+    Ok(())
+}
+
+/// A streaming plan sees a baseline as it stood when the window began, a batch plan sees all of it: only a join on the
+/// time it holds makes the two the same.
+fn folds_baseline(word: &'static str) -> Refusal {
+    Refusal {
+        message: "a baseline can only be joined, row by row, to windows".into(),
+        help: "compute what is needed in the baseline's own SQL (a second baseline is cheap), then LEFT JOIN it",
+        span: None,
+        word,
+    }
+}
+
+fn no_window(span: Option<Span>) -> Refusal {
+    Refusal {
+        message: "the rule does not group by its window".into(),
+        help: "read FROM tumble(requests, ts, INTERVAL '10 minutes') or hop(...), and GROUP BY window_start, window_end",
+        span,
+        word: "GROUP BY",
+    }
+}

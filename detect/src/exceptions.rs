@@ -1,0 +1,106 @@
+//! Exceptions: rows that named rules do not see, with an owner, a reason and an end.
+//!
+//! An exception is a condition over `requests`, applied to the rows before they are aggregated: the same in `scan`, `run` and
+//! `query`. It ends by event time, so that an old log gives the same findings next year.
+
+use arrow::array::{AsArray, RecordBatch};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{Expr, col, lit, not};
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use globset::Glob;
+use std::sync::Arc;
+
+use crate::config;
+use crate::diagnostic::Diagnostic;
+use crate::engine::Keep;
+use crate::rules::Rule;
+
+/// One exception, ready to count the rows it hides.
+#[derive(Debug)]
+pub struct Exception {
+    /// What the user wrote.
+    pub config: config::Exception,
+    /// Rows it covered so far.
+    pub hits: u64,
+    condition: Arc<dyn PhysicalExpr>,
+}
+
+/// All exceptions: what each rule may see, and their counts.
+#[derive(Debug, Default)]
+pub struct Exceptions {
+    /// For the engine.
+    pub keep: Keep,
+    /// For the user.
+    pub list: Vec<Exception>,
+}
+
+impl Exceptions {
+    /// Reads the conditions. `origin` and `text`: the config, for errors.
+    pub fn new(exceptions: &[config::Exception], rules: &[Rule], origin: &str, text: &str) -> std::result::Result<Self, Diagnostic> {
+        let context = SessionContext::new();
+        let mut all = Self::default();
+        for exception in exceptions {
+            let wrong = |e| {
+                let mut d = Diagnostic::at_word(origin, text, "where", Diagnostic::from_datafusion(origin, "", &e).message);
+                d.place = Diagnostic::new(origin, text, place_of_condition(text, &exception.condition), "").place.or(d.place);
+                d.with_help("where is an SQL condition over the columns of requests, such as client_ip = '192.0.2.7'")
+            };
+            let (covered, condition) = parse(&context, exception).map_err(wrong)?;
+            let mut used = false;
+            for rule in rules.iter().filter(|r| matches(&exception.rules, &r.id)) {
+                used = true;
+                let visible = not(covered.clone());
+                let kept = all.keep.remove(&rule.id).map_or(visible.clone(), |k: Expr| k.and(visible));
+                all.keep.insert(rule.id.clone(), kept);
+            }
+            if !used {
+                let word = exception.rules.first().map_or("rules", String::as_str);
+                return Err(Diagnostic::at_word(origin, text, word, format!("no rule is called {}", exception.rules.join(", ")))
+                    .with_help("`tripline check` lists the rules"));
+            }
+            all.list.push(Exception { config: exception.clone(), hits: 0, condition });
+        }
+        Ok(all)
+    }
+
+    /// Counts the rows that each exception covers.
+    pub fn count(&mut self, rows: &RecordBatch) -> Result<()> {
+        for exception in &mut self.list {
+            let covered = exception.condition.evaluate(rows)?.into_array(rows.num_rows())?;
+            exception.hits += u64::try_from(covered.as_boolean().true_count()).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an id is one of `patterns` (ids or globs).
+pub fn matches(patterns: &[String], id: &str) -> bool {
+    patterns.iter().any(|p| p == id || Glob::new(p).is_ok_and(|g| g.compile_matcher().is_match(id)))
+}
+
+fn parse(context: &SessionContext, exception: &config::Exception) -> Result<(Expr, Arc<dyn PhysicalExpr>)> {
+    let schema = DFSchema::try_from(tripline_ingest::schema())?;
+    let condition = context.parse_sql_expr(&exception.condition, &schema)?;
+    let ends = lit(ScalarValue::TimestampMicrosecond(Some(end_us(exception)), Some("UTC".into())));
+    // Unknown is not covered: an exception hides only what it surely means.
+    let covered = coalesce(vec![condition.and(col("ts").lt(ends)), lit(false)]);
+    let physical = context.create_physical_expr(covered.clone(), &schema)?;
+    Ok((covered, physical))
+}
+
+/// Midnight (UTC) at which the exception ends, µs.
+fn end_us(exception: &config::Exception) -> i64 {
+    let day = exception.expires.date.and_then(|d| {
+        let number = |n: u8| i8::try_from(n).ok();
+        jiff::civil::Date::new(i16::try_from(d.year).ok()?, number(d.month)?, number(d.day)?).ok()
+    });
+    let midnight = day.and_then(|d| jiff::tz::TimeZone::UTC.to_timestamp(d.at(0, 0, 0, 0)).ok());
+    midnight.map_or(i64::MIN, jiff::Timestamp::as_microsecond)
+}
+
+fn place_of_condition(text: &str, condition: &str) -> Option<crate::diagnostic::Place> {
+    let start = text.find(condition)?;
+    Some(crate::diagnostic::place_of_bytes(text, start, start + condition.len()))
+}

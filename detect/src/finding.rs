@@ -1,0 +1,59 @@
+//! From a rule's rows to findings.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
+use datafusion::common::{DataFusionError, Result};
+use serde_json::{Map, Value};
+use tripline_alert::{Finding, Window};
+
+use crate::engine::Closed;
+use crate::engine::window::{WINDOW_END, WINDOW_START};
+
+/// The findings in a closed window, in the order of their entities. `delay`: how long after the window's end its rows are
+/// known, in event time: the allowed lateness, µs.
+pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
+    let header = &closed.rule.header;
+    let mut findings: Vec<Finding> = json_rows(&closed.rows)?
+        .into_iter()
+        .map(|mut row| {
+            row.remove(WINDOW_START);
+            row.remove(WINDOW_END);
+            let take = |name: &String| (name.clone(), row.remove(name).unwrap_or(Value::Null));
+            let entity: BTreeMap<String, Value> = header.entity.iter().map(take).collect();
+            Finding {
+                rule: closed.rule.id.clone(),
+                title: header.title.clone(),
+                severity: header.severity,
+                entity,
+                window: Window { start: closed.start, end: closed.end },
+                values: row,
+                detected_at: closed.end.saturating_add(delay),
+                owasp: header.owasp.clone(),
+                attack: header.attack.clone(),
+                quiet: header.quiet,
+                evidence: Vec::new(),
+            }
+        })
+        .collect();
+    findings.sort_by_cached_key(|f| (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string()));
+    Ok(findings)
+}
+
+/// Each row as a JSON object with every column as a key, in the columns' order.
+pub fn json_rows(rows: &RecordBatch) -> Result<Vec<Map<String, Value>>> {
+    let mut bytes = Vec::new();
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut bytes);
+    writer.write(rows)?;
+    writer.finish()?;
+    drop(writer);
+    let parse = |line: &[u8]| serde_json::from_slice(line).map_err(|e| DataFusionError::External(Box::new(e)));
+    bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
+}
+
+/// Whether a column of a batch has a value anywhere.
+pub fn has_values(rows: &RecordBatch, column: usize) -> bool {
+    rows.column(column).null_count() < rows.num_rows()
+}

@@ -1,0 +1,28 @@
+//! Finds scraping and API abuse in access logs with rules written as SQL.
+//!
+//! A tour, in the order in which data flows:
+//!
+//! 1. [`input`] reads log files in event-time order (what a line is, is `tripline-ingest`'s business).
+//! 2. [`rules`] are SQL files with a header; [`exceptions`] say which rows a rule must not see.
+//! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give.
+//! 4. [`finding`] turns a rule's rows into findings; what becomes of those is `tripline-alert`'s business.
+//! 5. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs.
+//! 6. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
+//!
+//! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
+
+pub mod cli;
+pub mod config;
+pub mod diagnostic;
+pub mod doctor;
+pub mod duration;
+pub mod engine;
+pub mod exceptions;
+pub mod finding;
+pub mod fixtures;
+pub mod functions;
+pub mod input;
+pub mod query;
+pub mod rules;
+pub mod run;
+pub mod scan;

@@ -1,0 +1,164 @@
+//! Plain SQL over whole logs: the batch side, and the oracle that the engine is tested against.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::Result;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, ident};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::SessionContext;
+use tripline_ingest::{LogReader, Mode as ReadMode, Probe, SourceOptions};
+
+use crate::diagnostic::Diagnostic;
+use crate::engine::session::session;
+use crate::engine::window::{Mode, ROW_WATERMARK, WindowPlanner, timestamp_type};
+use crate::engine::{FileRows, Keep, baseline, compile};
+use crate::rules::Rule;
+
+/// Where a batch session reads `requests` from: partitions of [`with_watermark_schema`].
+pub type Partitions = Vec<Arc<dyn PartitionStream>>;
+
+/// `requests` and each row's watermark.
+pub fn with_watermark_schema() -> SchemaRef {
+    let watermark = Arc::new(Field::new(ROW_WATERMARK, timestamp_type(), false));
+    Arc::new(Schema::new(tripline_ingest::schema().fields().iter().cloned().chain([watermark]).collect::<Vec<_>>()))
+}
+
+/// Adds the column [`ROW_WATERMARK`].
+pub fn with_watermark(file: &FileRows) -> Result<RecordBatch> {
+    let watermarks = TimestampMicrosecondArray::from_iter_values(file.watermarks()).with_timezone("UTC");
+    let columns = file.rows.columns().iter().cloned().chain([Arc::new(watermarks) as ArrayRef]).collect();
+    Ok(RecordBatch::try_new(with_watermark_schema(), columns)?)
+}
+
+/// A session in which any SQL can be asked about whole logs.
+pub struct BatchSession {
+    context: SessionContext,
+    state: SessionState,
+    tables: BTreeMap<String, Arc<dyn TableProvider>>,
+    keep: Keep,
+}
+
+impl BatchSession {
+    /// Over `partitions`, with the baselines among `rules` as tables. `keep`: which rows each rule may see.
+    pub async fn new(partitions: Partitions, rules: &[Rule], keep: Keep, threads: usize) -> std::result::Result<Self, Diagnostic> {
+        let explain = |e| Diagnostic::from_datafusion("query", "", &e);
+        let requests: Arc<dyn TableProvider> =
+            Arc::new(StreamingTable::try_new(with_watermark_schema(), partitions).map_err(explain)?);
+        let tables = BTreeMap::from([("requests".to_owned(), Arc::clone(&requests))]);
+        let planner = Arc::new(WindowPlanner::new(Mode::Batch, tables.clone(), None));
+        let state = session(Mode::Batch, planner, threads);
+        let context = SessionContext::new_with_state(state.clone());
+
+        // The watermark is not part of the table that people see.
+        let visible: Vec<Expr> = tripline_ingest::schema().fields().iter().map(|f| ident(f.name())).collect();
+        let view = context.read_table(requests).and_then(|all| all.select(visible)).map_err(explain)?;
+        context.register_table("requests", view.into_view()).map_err(explain)?;
+        let session = Self { context, state, tables, keep };
+        for rule in rules.iter().filter(|r| r.is_baseline()) {
+            session.add_baseline(rule).await?;
+        }
+        Ok(session)
+    }
+
+    async fn add_baseline(&self, rule: &Rule) -> std::result::Result<(), Diagnostic> {
+        let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
+        let rows = self.plan(rule).await.map_err(explain)?;
+        let name = format!("__{}", rule.table_name());
+        self.context.register_table(name.as_str(), Arc::new(ViewTable::new(rows, None))).map_err(explain)?;
+        let view = self.state.create_logical_plan(&baseline::view_sql(rule, &name)).await.map_err(explain)?;
+        self.context.register_table(rule.table_name(), Arc::new(ViewTable::new(view, None))).map_err(explain)?;
+        Ok(())
+    }
+
+    /// The plan of a rule, with its parameters and without the rows it must not see.
+    pub async fn plan(&self, rule: &Rule) -> Result<LogicalPlan> {
+        let mut state = self.state.clone();
+        let keep = self.keep.get(&rule.id).cloned();
+        state.register_relation_planner(Arc::new(WindowPlanner::new(Mode::Batch, self.tables.clone(), keep)))?;
+        compile::plan(&state, rule).await
+    }
+
+    /// The plan of any SQL.
+    pub async fn plan_sql(&self, sql: &str) -> Result<LogicalPlan> {
+        self.state.create_logical_plan(sql).await
+    }
+
+    /// Runs a plan to its end.
+    pub async fn rows(&self, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let frame = self.context.execute_logical_plan(plan).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        Ok((schema, frame.collect().await?))
+    }
+
+    /// Runs a plan, batch by batch.
+    pub async fn stream(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        self.context.execute_logical_plan(plan).await?.execute_stream().await
+    }
+}
+
+/// One log file as a partition of `requests`.
+#[derive(Debug)]
+pub struct LogPartition {
+    schema: SchemaRef,
+    probe: Probe,
+    options: SourceOptions,
+    problems: Problems,
+}
+
+/// What went wrong while reading, for the user to see afterwards.
+pub type Problems = Arc<Mutex<Vec<String>>>;
+
+impl LogPartition {
+    /// A file as found by `tripline_ingest::probe`.
+    pub fn new(probe: Probe, options: SourceOptions, problems: Problems) -> Self {
+        Self { schema: with_watermark_schema(), probe, options, problems }
+    }
+}
+
+impl PartitionStream for LogPartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
+        let batches = builder.tx();
+        let (probe, options, problems) = (self.probe.clone(), self.options.clone(), Arc::clone(&self.problems));
+        builder.spawn_blocking(move || {
+            // What can be read counts; the rest is told: one truncated archive does not spoil a query.
+            let tell = |e: String| problems.lock().unwrap_or_else(PoisonError::into_inner).push(e);
+            let mut reader = match LogReader::open(&probe, &options, ReadMode::Once) {
+                Ok(reader) => reader,
+                Err(e) => {
+                    tell(e.to_string());
+                    return Ok(());
+                }
+            };
+            loop {
+                match reader.next_batch() {
+                    Ok(Some(batch)) => {
+                        let file = FileRows { rows: batch.rows, newest_before: batch.newest_before, lateness: reader.lateness_us() };
+                        if batches.blocking_send(with_watermark(&file)).is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(e) => {
+                        tell(e.to_string());
+                        return Ok(());
+                    }
+                }
+            }
+        });
+        builder.build()
+    }
+}

@@ -1,0 +1,98 @@
+//! The front matter of a rule: TOML in the block comment that begins the file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tripline_alert::Severity;
+
+use crate::diagnostic::{Diagnostic, place_of_bytes};
+use crate::duration;
+
+/// What a rule says of itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// One line that a person reads first in an alert.
+    pub title: String,
+    /// `rule` (rows are findings) or `baseline` (rows are a table that rules join).
+    #[serde(default)]
+    pub kind: Kind,
+    /// How bad a finding is.
+    #[serde(default = "default_severity")]
+    pub severity: Severity,
+    /// Output columns that name what is alerted on; for a baseline, its key.
+    pub entity: Vec<String>,
+    /// OWASP API Security Top 10 entries, as `API1:2023`.
+    #[serde(default)]
+    pub owasp: Vec<String>,
+    /// MITRE ATT&CK techniques, as `T1213`.
+    #[serde(default)]
+    pub attack: Vec<String>,
+    /// Named parameters and their defaults.
+    #[serde(default)]
+    pub params: BTreeMap<String, toml::Value>,
+    /// What it finds, why it matters, what looks alike but is harmless, how to tune it.
+    #[serde(default)]
+    pub description: String,
+    /// Event time without findings after which an alert is resolved, µs. Default 1 h.
+    #[serde(default = "default_quiet", deserialize_with = "duration_us")]
+    pub quiet: i64,
+    /// Baselines: how long a row holds at most, µs. Default 14 d.
+    #[serde(default = "default_max_age", deserialize_with = "duration_us")]
+    pub max_age: i64,
+}
+
+/// What a rule's rows are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Findings.
+    #[default]
+    Rule,
+    /// A table for other rules.
+    Baseline,
+}
+
+fn default_severity() -> Severity {
+    Severity::Medium
+}
+
+fn default_quiet() -> i64 {
+    3_600_000_000
+}
+
+fn default_max_age() -> i64 {
+    14 * 86_400_000_000
+}
+
+fn duration_us<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::parse_us(&text).map_err(serde::de::Error::custom)
+}
+
+/// Splits a rule's text into its header and the SQL. The SQL keeps its place: what stood before it is blanked out, so
+/// that lines and columns in errors are the file's.
+pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
+    const HELP: &str = "begin the file with /* title = \"...\", entity = [\"client\"] ... */; see the shipped rules";
+    let open = text.len() - text.trim_start().len();
+    let missing = |message| Diagnostic::new(origin, text, Some(place_of_bytes(text, open, open)), message).with_help(HELP);
+    if !text[open..].starts_with("/*") {
+        return Err(missing("a rule begins with a block comment that describes it"));
+    }
+    let begin = open + 2;
+    let Some(length) = text[begin..].find("\n*/").map(|n| n + 1).or_else(|| text[begin..].find("*/")) else {
+        return Err(missing("the block comment is not closed"));
+    };
+    let end = begin + length;
+    let header = toml::from_str::<Header>(&text[begin..end]).map_err(|e| {
+        let place = e.span().map(|s| place_of_bytes(text, begin + s.start, begin + s.end));
+        Diagnostic::new(origin, text, place, e.message().trim_end())
+            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, quiet, max_age")
+    })?;
+    if header.entity.is_empty() {
+        return Err(Diagnostic::at_word(origin, text, "entity", "entity is empty")
+            .with_help("name the output columns that say who or what is alerted on, such as [\"client\"]"));
+    }
+    let blank: String = text[..end + 2].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+    Ok((header, blank + &text[end + 2..]))
+}

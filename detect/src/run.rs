@@ -1,0 +1,269 @@
+//! `run`: follow log files for ever, deliver alerts.
+//!
+//! An epoch takes in what the files have gained, closes the windows that the watermark has passed, and commits everything that
+//! came of it in one transaction: how far the files were read, the engine's state, alerts, and the messages to send. Only
+//! then anything is sent. After a kill at any instant the next process goes on from the last commit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use datafusion::common::DataFusionError;
+use tokio::sync::{Notify, watch};
+use tripline_alert::deliver::{SenderError, Timeouts};
+use tripline_alert::{Alert, Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Status, Store, StoreError, Waker};
+use tripline_ingest::{Level, Position, Source, Tailer, Wake};
+
+use crate::config::Config;
+use crate::engine::{Engine, FileRows, checkpoint};
+use crate::exceptions::Exceptions;
+use crate::finding::findings;
+
+/// Rows that an epoch takes in at most.
+const EPOCH_ROWS: usize = 64 * 1024;
+/// The files are looked at this often even if nothing announces a change: announcements are only hints.
+const POLL: Duration = Duration::from_secs(1);
+/// After an announcement, others are waited for, so that a busy writer does not cause an epoch a line.
+const GATHER: Duration = Duration::from_millis(100);
+/// Event time that may pass without a commit while no lines come, µs.
+const SILENT_COMMIT: i64 = 10_000_000;
+
+const ENGINE: &str = "engine";
+const FILES: &str = "files";
+
+/// Why `run` ended, or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The config lacks what `run` needs.
+    #[error("{0}")]
+    Config(String),
+    /// A destination is not usable.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The state cannot be kept. What was committed is safe.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing can be sent.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
+    /// The engine failed.
+    #[error("the engine failed: {0}")]
+    Engine(#[from] DataFusionError),
+    /// A file's position cannot be written down.
+    #[error("cannot write down how far a file was read: {0}")]
+    Position(#[from] serde_json::Error),
+}
+
+/// The destinations of a config, checked.
+pub fn destinations(config: &Config) -> Result<Vec<Destination>, DestinationError> {
+    let settings = config.destinations.iter().map(|d| Settings {
+        name: d.name.clone(),
+        url: d.url.clone(),
+        style: d.style.clone(),
+        allow_http: d.allow_http,
+        secret_file: d.secret_file.clone(),
+        secret_env: d.secret_env.clone(),
+        ..Settings::default()
+    });
+    settings.map(|s| Destination::new(&s, |name| std::env::var(name).ok())).collect()
+}
+
+/// Runs until `shutdown` turns true, then commits and sends what is due.
+pub async fn run(config: &Config, engine: Engine, exceptions: Exceptions, shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
+    let mut follower = Follower::start(config, engine, exceptions)?;
+    let destinations = destinations(config)?;
+    if destinations.is_empty() {
+        tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
+    }
+    let sender = Sender::new(&follower.store, destinations, Timeouts::default())?;
+    follower.waker = Some(sender.waker());
+    let sending = tokio::spawn(sender.run(shutdown.clone(), Arc::new(now_ms)));
+    let result = follower.follow(shutdown).await;
+    // The sender drains on the same signal; after an error here it is told by the channel's end.
+    if result.is_ok() && sending.await.is_err() {
+        tracing::error!("the sender failed; what was not sent is kept for the next run");
+    }
+    result
+}
+
+/// The wall clock, ms since 1970.
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+struct Follower {
+    store: Store,
+    engine: Engine,
+    exceptions: Exceptions,
+    tailer: Tailer,
+    patterns: Vec<String>,
+    destinations: Vec<String>,
+    waker: Option<Waker>,
+    clock: EventClock,
+    committed_watermark: i64,
+    positions: Vec<Position>,
+    leftovers: Vec<Vec<u8>>,
+}
+
+impl Follower {
+    fn start(config: &Config, mut engine: Engine, exceptions: Exceptions) -> Result<Self, RunError> {
+        let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
+        let dir: &PathBuf = config.state.dir.as_ref().ok_or_else(|| missing("state directory", "[state] dir = \"/var/lib/tripline\""))?;
+        if config.sources.is_empty() {
+            return Err(missing("source", "[[source]] path = \"/var/log/nginx\""));
+        }
+        let mut sources = Vec::new();
+        for source in &config.sources {
+            let options = source.options().map_err(|(_, message)| RunError::Config(message))?;
+            sources.push(Source { pattern: source.path.display().to_string(), options });
+        }
+        let store = Store::open(dir)?;
+        let (notices, left) = engine.restore(store.checkpoint(ENGINE)?);
+        for notice in notices {
+            tracing::warn!("{notice}");
+        }
+        let positions: Vec<Position> =
+            store.checkpoint(FILES)?.iter().map(|(_, value)| serde_json::from_slice(value)).collect::<Result<_, _>>()?;
+        tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
+        Ok(Self {
+            committed_watermark: engine.closed_to(),
+            store,
+            engine,
+            exceptions,
+            patterns: sources.iter().map(|s| s.pattern.clone()).collect(),
+            tailer: Tailer::new(sources, positions.clone()),
+            destinations: config.destinations.iter().map(|d| d.name.clone()).collect(),
+            waker: None,
+            clock: EventClock::default(),
+            positions,
+            leftovers: left.deletes,
+        })
+    }
+
+    async fn follow(&mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
+        let changed = Arc::new(Notify::new());
+        let hint = Arc::clone(&changed);
+        let (_wake, problems) = Wake::new(&self.patterns, move || hint.notify_one());
+        for problem in problems {
+            tracing::info!("no change notifications, looking every second instead: {problem}");
+        }
+        while !*shutdown.borrow() {
+            for notice in self.tailer.poll() {
+                match notice.level {
+                    Level::Warn => tracing::warn!("{}", notice.text),
+                    _ => tracing::info!("{}", notice.text),
+                }
+            }
+            while self.epoch().await? && !*shutdown.borrow() {}
+            tokio::select! {
+                () = changed.notified() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep(POLL) => {}
+                result = shutdown.changed() => if result.is_err() { break },
+            }
+        }
+        tracing::info!("stopping: what was read is committed, sending what is due");
+        Ok(())
+    }
+
+    /// One epoch. Returns whether there may be more to read at once.
+    async fn epoch(&mut self) -> Result<bool, RunError> {
+        let rows = self.take_in().await?;
+        let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now());
+        let closed = self.engine.advance(watermark.unwrap_or(i64::MIN)).await?;
+        let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
+        let mut found = Vec::new();
+        for closed in &closed {
+            found.extend(findings(closed, delay)?);
+        }
+        let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
+        if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
+            self.commit(found)?;
+        }
+        Ok(rows >= EPOCH_ROWS)
+    }
+
+    /// Reads what the files have gained, up to an epoch's worth, and gives it to the engine.
+    async fn take_in(&mut self) -> Result<usize, RunError> {
+        let mut files = Vec::new();
+        let mut rows = 0;
+        while rows < EPOCH_ROWS {
+            let Some(next) = self.tailer.next_batch() else { break };
+            rows += next.batch.rows.num_rows() + next.batch.rejects.len();
+            self.exceptions.count(&next.batch.rows)?;
+            if let Some(reject) = next.batch.rejects.first() {
+                let n = next.batch.rejects.len();
+                tracing::warn!(file = %next.path.display(), offset = reject.offset, "{n} lines are no requests; the first: {}: {}", reject.reason, reject.line);
+            }
+            files.push(FileRows { rows: next.batch.rows, newest_before: next.batch.newest_before, lateness: next.lateness_us });
+        }
+        self.engine.push(&files).await?;
+        Ok(rows)
+    }
+
+    fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
+        let checkpoint::Changes { puts, deletes } = self.engine.checkpoint()?;
+        let leftovers = std::mem::take(&mut self.leftovers);
+        let mut commit = Commit {
+            puts: puts.into_iter().map(|(key, value)| Put { space: ENGINE, key, value }).collect(),
+            deletes: leftovers.into_iter().chain(deletes).map(|key| Delete::Key { space: ENGINE, key }).collect(),
+            findings,
+            watermark: Some(self.engine.closed_to()).filter(|&w| w > i64::MIN),
+            now_ms: now_ms(),
+            destinations: self.destinations.clone(),
+        };
+        let positions = self.tailer.positions();
+        if positions != self.positions {
+            commit.deletes.push(Delete::Space(FILES));
+            for (i, position) in positions.iter().enumerate() {
+                commit.puts.push(Put { space: FILES, key: i.to_be_bytes().to_vec(), value: serde_json::to_vec(position)? });
+            }
+            self.positions = positions;
+        }
+        let alerts = tokio::task::block_in_place(|| self.store.commit(commit))?;
+        self.committed_watermark = self.engine.closed_to();
+        alerts.iter().for_each(log);
+        if let (false, Some(waker)) = (alerts.is_empty(), &self.waker) {
+            waker.wake();
+        }
+        Ok(())
+    }
+}
+
+fn log(alert: &Alert) {
+    let entity = serde_json::to_string(&alert.entity).unwrap_or_default();
+    match alert.status {
+        Status::Firing => tracing::warn!(rule = alert.rule, severity = %alert.severity, entity, id = alert.id, "alert: {}", alert.title),
+        Status::Updated => tracing::debug!(rule = alert.rule, entity, id = alert.id, "alert goes on"),
+        Status::Resolved => tracing::info!(rule = alert.rule, entity, id = alert.id, "alert resolved"),
+    }
+}
+
+/// How far event time is, over files that are being written.
+#[derive(Debug, Default)]
+struct EventClock {
+    /// When the last row came, and where event time was then.
+    last_row: Option<(Instant, i64)>,
+}
+
+impl EventClock {
+    /// The watermark, µs. Files with unread lines hold it back; files at their end do not. When all are silent, event time passes
+    /// with the clock, so that a finding does not wait for the next request.
+    fn watermark(&mut self, tailer: &Tailer, rows_came: bool, now: Instant) -> Option<i64> {
+        let mark = |f: &tripline_ingest::FileStatus| f.newest_ts.map(|ts| ts.saturating_sub(f.lateness_us));
+        let behind = tailer.sources().filter(|f| !f.at_end).filter_map(|f| mark(&f)).min();
+        let newest = tailer.sources().filter_map(|f| mark(&f)).max();
+        if behind.is_some() {
+            return behind;
+        }
+        match self.last_row {
+            Some((at, mark)) if !rows_came => {
+                let silence = i64::try_from(now.duration_since(at).as_micros()).unwrap_or(i64::MAX);
+                Some(mark.saturating_add(silence))
+            }
+            _ => {
+                self.last_row = newest.map(|mark| (now, mark));
+                newest
+            }
+        }
+    }
+}

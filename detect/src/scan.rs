@@ -1,0 +1,88 @@
+//! One pass over log files: read, detect, and hand each closed window's findings on.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::{DataFusionError, Result};
+use tokio::sync::mpsc;
+use tripline_alert::Finding;
+
+use crate::engine::{Engine, FileRows};
+use crate::exceptions::Exceptions;
+use crate::finding::findings;
+use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
+
+/// Rows that go through the rules at a time. Many, because state is kept by chunk: the more rows of a client are aggregated
+/// together, the less is left to merge.
+const CHUNK_ROWS: usize = 128 * 1024;
+
+/// The part of the log to look at, µs; both ends may be open.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Period {
+    /// Inclusive.
+    pub since: Option<i64>,
+    /// Exclusive.
+    pub until: Option<i64>,
+}
+
+/// What a scan did.
+#[derive(Debug)]
+pub struct ScanSummary {
+    /// What was read.
+    pub read: ReadSummary,
+    /// Rows that came too late for at least one window.
+    pub late_rows: u64,
+}
+
+/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity).
+pub async fn scan(
+    engine: &mut Engine,
+    exceptions: &mut Exceptions,
+    files: Vec<InputFile>,
+    period: Period,
+    progress: Arc<Progress>,
+    mut found: impl FnMut(Vec<Finding>),
+) -> Result<ScanSummary> {
+    // A finding is known when the watermark passes its window's end.
+    let delay = files.iter().map(InputFile::lateness_us).max().unwrap_or(0);
+    let (chunks, mut received) = mpsc::channel::<Chunk>(2);
+    let mut input = Input::new(files, progress);
+    let reading = tokio::task::spawn_blocking(move || {
+        while let Some(chunk) = input.next_chunk(CHUNK_ROWS, |_, _| {}) {
+            if chunks.blocking_send(chunk).is_err() {
+                break;
+            }
+        }
+        input.summary
+    });
+    while let Some(chunk) = received.recv().await {
+        let files = chunk.files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
+        for file in &files {
+            exceptions.count(&file.rows)?;
+        }
+        engine.push(&files).await?;
+        for closed in engine.advance(chunk.watermark).await? {
+            found(findings(&closed, delay)?);
+        }
+    }
+    for closed in engine.finish().await? {
+        found(findings(&closed, delay)?);
+    }
+    let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+    Ok(ScanSummary { read, late_rows: engine.late_rows() })
+}
+
+impl Period {
+    /// Leaves out the rows outside.
+    fn cut(self, file: FileRows) -> Result<FileRows> {
+        if self.since.is_none() && self.until.is_none() {
+            return Ok(file);
+        }
+        let ts = file.rows.column(tripline_ingest::table::columns::TS).as_primitive::<TimestampMicrosecondType>();
+        let inside = |ts: i64| self.since.is_none_or(|s| ts >= s) && self.until.is_none_or(|u| ts < u);
+        let mask: BooleanArray = ts.values().iter().map(|&ts| Some(inside(ts))).collect();
+        Ok(FileRows { rows: filter_record_batch(&file.rows, &mask)?, ..file })
+    }
+}

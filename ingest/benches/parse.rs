@@ -1,0 +1,89 @@
+//! How fast one thread reads a log of each kind, beside copying the same bytes: `cargo bench -p tripline-ingest`.
+//! Invented traffic, half of it with ids in the path; from the page cache, routes and objects included.
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use tripline_ingest::{LogReader, Mode, SourceOptions, probe};
+
+const LINES: u32 = 500_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    println!("{:16} {:>8} {:>10} {:>10} {:>10}", "format", "MB", "GB/s", "M lines/s", "copy GB/s");
+    measure("combined", combined);
+    measure("main", |i| format!("{} \"-\"", combined(i)));
+    measure("combined, IPv6", |i| combined(i).replacen("198.51.100.", "2001:db8:7:", 1));
+    measure("nginx_json", |i| {
+        let (minute, second) = (i / 60_000 % 60, i / 1000 % 60);
+        format!(
+            r#"{{"time_iso8601":"2024-03-05T10:{minute:02}:{second:02}+00:00","remote_addr":"198.51.100.{}","request_method":"GET","request_uri":"/api/v1/users/{i}","status":200,"body_bytes_sent":{},"request_time":0.012,"http_referer":"","http_user_agent":"{AGENT}","host":"api.example.com"}}"#,
+            i % 250,
+            i % 9000,
+        )
+    });
+}
+
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36";
+
+fn combined(i: u32) -> String {
+    let target = match i % 4 {
+        0 => format!("/api/v1/users/{i}"),
+        1 => format!("/api/v1/users/{i}/orders/{}?page=2&limit=50", i % 977),
+        2 => "/static/css/site.css".to_owned(),
+        _ => "/search?q=shoes".to_owned(),
+    };
+    let (minute, second) = (i / 60_000 % 60, i / 1000 % 60);
+    let (client, bytes) = (i % 250, i * 7 % 90_000);
+    format!(
+        r#"198.51.100.{client} - - [05/Mar/2024:10:{minute:02}:{second:02} +0000] "GET {target} HTTP/1.1" 200 {bytes} "https://www.example.com/" "{AGENT}""#
+    )
+}
+
+fn measure(name: &str, line: impl Fn(u32) -> String) {
+    // `cargo bench -- json` measures what has `json` in its name. (Cargo adds `--bench`.)
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
+        return;
+    }
+    let mut text = String::new();
+    for i in 0..LINES {
+        writeln!(text, "{}", line(i)).expect("a string takes all");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), &text).expect("room for a log");
+    let options = SourceOptions::default();
+    let probe = probe(file.path(), &options).expect("a log");
+
+    let read = best(|| {
+        let mut reader = LogReader::open(&probe, &options, Mode::Once).expect("opens");
+        let mut rows = 0;
+        while let Some(batch) = reader.next_batch().expect("reads") {
+            assert!(batch.rejects.is_empty());
+            rows += black_box(batch).rows.num_rows();
+        }
+        assert_eq!(rows, LINES as usize);
+    });
+    let mut copy = vec![0; text.len()];
+    let copied = best(|| black_box(&mut copy).copy_from_slice(black_box(text.as_bytes())));
+
+    let bytes = text.len() as f64;
+    println!(
+        "{name:16} {:8.0} {:10.2} {:10.2} {:10.2}",
+        bytes / 1e6,
+        bytes / 1e9 / read.as_secs_f64(),
+        f64::from(LINES) / 1e6 / read.as_secs_f64(),
+        bytes / 1e9 / copied.as_secs_f64(),
+    );
+}
+
+fn best(mut run: impl FnMut()) -> Duration {
+    let time = |()| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    };
+    std::iter::repeat_n((), ROUNDS).map(time).min().unwrap_or_default()
+}

@@ -1,0 +1,195 @@
+//! From a block of lines to a batch of rows and rejects.
+
+use std::ops::AddAssign;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use bumpalo::Bump;
+
+use crate::block::MAX_LINE;
+use crate::formats::Format;
+use crate::identity::Identity;
+use crate::reject::{Reject, RejectReason};
+use crate::requests::RequestBuilder;
+use crate::row::Row;
+
+/// Lines of the largest batch: bounds what a file of very short lines costs.
+const MAX_LINES: usize = 16_384;
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// What came of some lines of a file, in their order.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Rows of [`crate::table::schema`]; there may be none.
+    pub rows: RecordBatch,
+    /// Lines that are no rows.
+    pub rejects: Vec<Reject>,
+    /// Lines read: rows, rejects and blank lines.
+    pub lines: u64,
+    /// Decompressed bytes read.
+    pub bytes: u64,
+    /// The reader's newest timestamp before this batch, in µs.
+    pub newest_before: Option<i64>,
+    /// What was changed or passed over.
+    pub counters: Counters,
+}
+
+/// What was changed or passed over while reading, so that nothing is lost in silence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines without a character.
+    pub blank_lines: u64,
+    /// Lines with bytes that are not UTF-8; each stands as U+FFFD in the row.
+    pub invalid_utf8_lines: u64,
+    /// Lines cut at 1 MiB.
+    pub long_lines: u64,
+    /// Bytes of those that were passed over.
+    pub cut_bytes: u64,
+    /// NUL bytes before a line: the hole that a truncated file's writer leaves.
+    pub nul_bytes: u64,
+    /// Byte order marks at the beginning of a file.
+    pub byte_order_marks: u64,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.blank_lines += other.blank_lines;
+        self.invalid_utf8_lines += other.invalid_utf8_lines;
+        self.long_lines += other.long_lines;
+        self.cut_bytes += other.cut_bytes;
+        self.nul_bytes += other.nul_bytes;
+        self.byte_order_marks += other.byte_order_marks;
+    }
+}
+
+/// What lines are parsed with.
+pub(crate) struct Parser {
+    pub(crate) format: &'static dyn Format,
+    pub(crate) identity: Identity,
+    /// The file's name, for column `source`.
+    pub(crate) source: String,
+}
+
+/// What came of [`Parser::parse`], and how many bytes of the block it covers.
+pub(crate) struct Parsed {
+    pub(crate) batch: Batch,
+    pub(crate) length: usize,
+}
+
+impl Parser {
+    /// Parses lines of `block` from byte `start` on: all, or as many as fit a batch. The block begins at `offset`.
+    pub(crate) fn parse(&self, block: &Buffer, start: usize, offset: u64) -> Parsed {
+        let rest = &block[start..];
+        let mut ends: Vec<usize> = memchr::memchr_iter(b'\n', rest).take(MAX_LINES).map(|end| end + 1).collect();
+        let unterminated = ends.len() < MAX_LINES && ends.last().copied().unwrap_or(0) < rest.len();
+        if unterminated {
+            ends.push(rest.len());
+        }
+        let length = ends.last().copied().unwrap_or(0);
+        let bytes = &rest[..length];
+        let offset = offset + start as u64;
+        let mut lines = Lines {
+            parser: self,
+            builder: RequestBuilder::new(block.clone(), ends.len(), &self.identity),
+            rejects: Vec::new(),
+            counters: Counters::default(),
+        };
+        let arena = Bump::new();
+        let mut row = Row::new(&arena);
+        match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => lines.valid(text, &ends, offset, &mut row),
+            Err(_) => lines.invalid(bytes, &ends, offset, &mut row),
+        }
+        let batch = Batch {
+            rows: lines.builder.finish(&self.source),
+            rejects: lines.rejects,
+            lines: ends.len() as u64,
+            bytes: length as u64,
+            newest_before: None,
+            counters: lines.counters,
+        };
+        Parsed { batch, length }
+    }
+
+    /// A batch without lines.
+    pub(crate) fn empty(&self) -> Batch {
+        Batch {
+            rows: RecordBatch::new_empty(crate::table::schema()),
+            rejects: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            newest_before: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// A batch's lines on their way.
+struct Lines<'p> {
+    parser: &'p Parser,
+    builder: RequestBuilder<'p>,
+    rejects: Vec<Reject>,
+    counters: Counters,
+}
+
+impl Lines<'_> {
+    fn valid<'a>(&mut self, text: &'a str, ends: &[usize], offset: u64, row: &mut Row<'a>) {
+        let mut start = 0;
+        for &end in ends {
+            self.line(&text[start..end], offset + start as u64, row);
+            start = end;
+        }
+    }
+
+    /// Somewhere a byte is not UTF-8: line by line, so that only the lines concerned are copied.
+    fn invalid<'a>(&mut self, bytes: &'a [u8], ends: &[usize], offset: u64, row: &mut Row<'a>) {
+        let mut start = 0;
+        for &end in ends {
+            let bytes = &bytes[start..end];
+            let line = simdutf8::basic::from_utf8(bytes).unwrap_or_else(|_| {
+                self.counters.invalid_utf8_lines += 1;
+                row.arena.alloc_str(&String::from_utf8_lossy(bytes))
+            });
+            self.line(line, offset + start as u64, row);
+            start = end;
+        }
+    }
+
+    fn line<'a>(&mut self, line: &'a str, mut offset: u64, row: &mut Row<'a>) {
+        let mut line = line.strip_suffix('\n').unwrap_or(line);
+        line = line.strip_suffix('\r').unwrap_or(line);
+        if offset == 0
+            && let Some(rest) = line.strip_prefix(BYTE_ORDER_MARK)
+        {
+            self.counters.byte_order_marks += 1;
+            offset += BYTE_ORDER_MARK.len() as u64;
+            line = rest;
+        }
+        if line.starts_with('\0') {
+            let rest = line.trim_start_matches('\0');
+            let nuls = (line.len() - rest.len()) as u64;
+            self.counters.nul_bytes += nuls;
+            offset += nuls;
+            line = rest;
+        }
+        if line.is_empty() {
+            self.counters.blank_lines += 1;
+            return;
+        }
+        if line.len() > MAX_LINE {
+            let kept = &line[..line.floor_char_boundary(MAX_LINE)];
+            self.counters.long_lines += 1;
+            self.counters.cut_bytes += (line.len() - kept.len()) as u64;
+            line = kept;
+        }
+        row.clear();
+        match self.parser.format.parse(line, row) {
+            Ok(()) => self.builder.push(row, line, offset),
+            Err(reason) => self.reject(offset, reason, line),
+        }
+    }
+
+    fn reject(&mut self, offset: u64, reason: RejectReason, line: &str) {
+        self.rejects.push(Reject::new(offset, reason, line.as_bytes()));
+    }
+}

@@ -1,0 +1,168 @@
+//! Cuts a file into blocks of whole lines. A block becomes one buffer that the batch's columns point into.
+
+use std::io;
+
+use memchr::{memchr, memrchr};
+
+use crate::input::{Compression, Input};
+use crate::reader::Mode;
+
+/// Bytes read for a block.
+pub(crate) const BLOCK: usize = 1 << 20;
+/// Bytes of the longest line; what is longer is cut.
+pub(crate) const MAX_LINE: usize = 1 << 20;
+
+/// A piece of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Where it begins, in decompressed bytes.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Whole lines; the last of a file may lack its line end, and so does one that is about to be cut.
+    Lines,
+    /// The rest of a line that was longer than [`MAX_LINE`].
+    LongLine,
+    /// A hole: what a writer leaves that goes on at its old place after its file was truncated.
+    Nuls,
+    /// The line in which an archive breaks off.
+    CutShort,
+}
+
+/// Reads blocks.
+pub(crate) struct Blocks {
+    input: Input,
+    /// Bytes of a block; a parameter for the tests.
+    size: usize,
+    mode: Mode,
+    /// The beginning of a line whose end was not read yet.
+    carry: Vec<u8>,
+    /// Where `carry` begins.
+    offset: u64,
+    /// Whether `offset` lies inside a line that was cut.
+    in_long_line: bool,
+    /// The error that ended the file, until it is told.
+    failed: Option<io::Error>,
+    ended: bool,
+}
+
+impl Blocks {
+    pub(crate) fn new(input: Input, mode: Mode, size: usize) -> Self {
+        Self {
+            input,
+            size,
+            mode,
+            carry: Vec::new(),
+            offset: 0,
+            in_long_line: false,
+            failed: None,
+            ended: false,
+        }
+    }
+
+    /// Goes on at `offset`, where `input` must stand.
+    pub(crate) fn resume(&mut self, offset: u64, in_long_line: bool) {
+        self.offset = offset;
+        self.in_long_line = in_long_line;
+    }
+
+    pub(crate) fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// For what must happen before the first block.
+    pub(crate) fn input_mut(&mut self) -> &mut Input {
+        &mut self.input
+    }
+
+    /// Whether the next byte belongs to a line that was cut.
+    pub(crate) fn in_long_line(&self) -> bool {
+        self.in_long_line
+    }
+
+    /// Bytes of an unfinished last line.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.carry.len()
+    }
+
+    /// The next block; `None` if there is nothing more for now. An error comes once, after all that could be read.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Block>> {
+        loop {
+            let mut bytes = std::mem::take(&mut self.carry);
+            let read = self.read(&mut bytes);
+            if self.in_long_line {
+                return if bytes.is_empty() { self.end() } else { Ok(Some(self.rest_of_long_line(bytes))) };
+            }
+            if let Some(end) = memrchr(b'\n', &bytes) {
+                return Ok(Some(self.cut(bytes, end + 1, Kind::Lines)));
+            }
+            let nuls = bytes.iter().take_while(|b| **b == 0).count();
+            if nuls > 0 {
+                return Ok(Some(self.cut(bytes, nuls, Kind::Nuls)));
+            }
+            let length = bytes.len();
+            if length > MAX_LINE {
+                self.in_long_line = true;
+                return Ok(Some(self.cut(bytes, length, Kind::Lines)));
+            }
+            if read > 0 {
+                self.carry = bytes;
+                continue;
+            }
+            if length > 0
+                && let Some(kind) = self.unfinished_line()
+            {
+                return Ok(Some(self.cut(bytes, length, kind)));
+            }
+            self.carry = bytes;
+            return self.end();
+        }
+    }
+
+    /// What a last line without a line end is; `None`: it waits.
+    fn unfinished_line(&self) -> Option<Kind> {
+        match (self.mode, &self.failed) {
+            (Mode::Once, Some(_)) => Some(Kind::CutShort),
+            (Mode::Once, None) => Some(Kind::Lines),
+            // Perhaps the archive is still being written.
+            (Mode::Follow, Some(_)) => None,
+            (Mode::Follow, None) => (self.input.compression() != Compression::None).then_some(Kind::Lines),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut Vec<u8>) -> usize {
+        if self.ended {
+            return 0;
+        }
+        let before = bytes.len();
+        if let Err(error) = self.input.fill(bytes, self.size) {
+            self.failed = Some(error);
+            self.ended = true;
+        }
+        bytes.len() - before
+    }
+
+    fn end(&mut self) -> io::Result<Option<Block>> {
+        self.failed.take().map_or(Ok(None), Err)
+    }
+
+    fn rest_of_long_line(&mut self, bytes: Vec<u8>) -> Block {
+        let end = memchr(b'\n', &bytes);
+        self.in_long_line = end.is_none();
+        let length = end.map_or(bytes.len(), |end| end + 1);
+        self.cut(bytes, length, Kind::LongLine)
+    }
+
+    /// The first `length` bytes as a block; the rest waits.
+    fn cut(&mut self, mut bytes: Vec<u8>, length: usize, kind: Kind) -> Block {
+        self.carry = bytes[length..].to_vec();
+        bytes.truncate(length);
+        let offset = self.offset;
+        self.offset += length as u64;
+        Block { offset, bytes, kind }
+    }
+}

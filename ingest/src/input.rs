@@ -1,0 +1,141 @@
+//! Opens log files and decompresses them: the one place of this crate that reads their bytes.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How a file is compressed. Its first bytes decide, not its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, of one or more members.
+    Gzip,
+    /// Zstandard, of one or more frames.
+    Zstd,
+}
+
+impl Compression {
+    fn of(magic: &[u8]) -> Self {
+        match magic {
+            [0x1F, 0x8B, ..] => Self::Gzip,
+            // A frame, or a skippable frame before it (RFC 8878 §3.1).
+            [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+/// An open log file.
+pub(crate) struct Input {
+    decoder: Decoder,
+}
+
+enum Decoder {
+    Plain(Counted),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<Counted>>),
+}
+
+impl Input {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let mut magic = Vec::new();
+        (&mut file).take(4).read_to_end(&mut magic)?;
+        file.seek(SeekFrom::Start(0))?;
+        let file = Counted { file, bytes: 0 };
+        let decoder = match Compression::of(&magic) {
+            Compression::None => Decoder::Plain(file),
+            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file)))),
+            Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(BufReader::new(file))?),
+        };
+        Ok(Self { decoder })
+    }
+
+    pub(crate) fn compression(&self) -> Compression {
+        match self.decoder {
+            Decoder::Plain(_) => Compression::None,
+            Decoder::Gzip(_) => Compression::Gzip,
+            Decoder::Zstd(_) => Compression::Zstd,
+        }
+    }
+
+    /// What the file system says about the open file now, whatever its name has come to mean.
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        self.file().file.metadata()
+    }
+
+    /// Bytes of the file read so far.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.file().bytes
+    }
+
+    /// Appends up to `limit` decompressed bytes; fewer only at the end. On an error, what came before it was appended.
+    pub(crate) fn fill(&mut self, bytes: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        bytes.reserve_exact(limit);
+        self.take(limit as u64).read_to_end(bytes)
+    }
+
+    /// The `length` bytes at `offset` of a file that is not compressed, as they are now; fewer if it ends before.
+    pub(crate) fn look_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = vec![0; length];
+        let mut read = 0;
+        while read < length {
+            match self.file().file.read_at(&mut bytes[read..], offset + read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Passes over the decompressed bytes up to `offset` from the beginning; nothing must have been read but `read` bytes.
+    /// False: the file ends before.
+    pub(crate) fn skip_to(&mut self, read: u64, offset: u64) -> io::Result<bool> {
+        if let Decoder::Plain(counted) = &mut self.decoder {
+            counted.bytes = counted.file.seek(SeekFrom::Start(offset))?;
+            return Ok(counted.file.metadata()?.len() >= offset);
+        }
+        let missing = offset.saturating_sub(read);
+        Ok(io::copy(&mut self.take(missing), &mut io::sink())? == missing)
+    }
+
+    fn file(&self) -> &Counted {
+        match &self.decoder {
+            Decoder::Plain(file) => file,
+            Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
+        }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.decoder {
+            Decoder::Plain(file) => file.read(buffer),
+            Decoder::Gzip(decoder) => decoder.read(buffer),
+            Decoder::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// A file that counts what was read of it.
+struct Counted {
+    file: File,
+    bytes: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,51 @@
+//! Log files as Arrow batches of one table, `requests`.
+//!
+//! A tour, in the order that data takes:
+//!
+//! 1. [`discover()`] turns a PATH (file, directory, glob) into files; [`probe()`] looks at a file's first lines and says
+//!    which of the [`formats`] it is.
+//! 2. A [`LogReader`] reads one file. `input` opens and decompresses it, `block` cuts it into blocks of whole lines of about
+//!    1 MiB, `batch` takes a block line by line through the format's parser.
+//! 3. A format fills a [`row::Row`]; what it cannot parse is a [`Reject`] with its reason.
+//! 4. `identity` says who the client is, [`route`] what was asked for; `requests` and `views` make columns of it all. A
+//!    block is one Arrow buffer that the columns' strings point into: bytes are copied only where they must change.
+//! 5. [`Tailer`] follows many files as they grow, rotate and vanish; [`Wake`] tells it early that something happened. What
+//!    was read can be committed as [`Position`]s, from which a restart goes on.
+//!
+//! Architecture invariants: nothing here knows SQL, the network or the clock. Only `input`, `discover` and `tail` touch
+//! the file system. Nothing is learnt on the way, so that a line gives the same row in every mode. Nothing is skipped in
+//! silence: a line is a row, a reject or blank, and bytes that are passed over are in [`Counters`].
+
+mod batch;
+mod block;
+mod discover;
+mod escape;
+pub mod formats;
+mod identity;
+mod input;
+mod position;
+mod probe;
+mod reader;
+mod reject;
+mod requests;
+pub mod route;
+pub mod row;
+mod source;
+pub mod table;
+mod tail;
+mod time;
+mod validity;
+mod views;
+mod wake;
+
+pub use batch::{Batch, Counters};
+pub use discover::{Discovered, Problem, discover};
+pub use input::Compression;
+pub use position::Position;
+pub use probe::{Probe, ProbeError, Score, probe};
+pub use reader::{LogReader, Mode, ReadError};
+pub use reject::{Reject, RejectReason};
+pub use source::{SourceOptions, client_columns};
+pub use table::schema;
+pub use tail::{FileStatus, Level, Notice, Source, TailBatch, Tailer};
+pub use wake::Wake;

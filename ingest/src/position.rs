@@ -1,0 +1,149 @@
+//! How far a file was read, and how to know it again after a restart: not by its name, which rotation changes, nor by
+//! its inode alone, which the next file may get, but by what was read of it.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Bytes hashed at the beginning and before the offset.
+pub(crate) const HASHED: usize = 1024;
+
+/// How far a file was read. Opaque: commit it together with what was derived from the lines, and give it back to
+/// [`crate::LogReader::resume`] or [`crate::Tailer::new`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The file's key: the same through restarts and renames, another for another content.
+    pub(crate) key: String,
+    #[serde(with = "path_serde")]
+    pub(crate) path: PathBuf,
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+    /// How often this file began anew.
+    pub(crate) generation: u32,
+    pub(crate) compressed: bool,
+    /// Decompressed bytes read.
+    pub(crate) offset: u64,
+    /// Whether `offset` lies inside a line that was cut.
+    pub(crate) in_long_line: bool,
+    /// Hash of the first `prefix_len` bytes.
+    pub(crate) prefix_len: u32,
+    pub(crate) prefix_hash: u64,
+    /// Hash of the `tail_len` bytes before `offset`.
+    pub(crate) tail_len: u32,
+    pub(crate) tail_hash: u64,
+    /// Whether the file is an archive that was read to its end.
+    pub(crate) finished: bool,
+    pub(crate) format: String,
+    pub(crate) newest_ts: Option<i64>,
+}
+
+impl Position {
+    /// The file's key, as in [`crate::TailBatch`].
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where the file was last seen.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Decompressed bytes read.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+/// What tells one file from another while both exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FileId {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+}
+
+impl FileId {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { dev: metadata.dev(), ino: metadata.ino() }
+    }
+}
+
+/// A file's key: its first name for people; inode, birth and generation to tell it from those of the same name.
+pub(crate) fn key(path: &Path, metadata: &Metadata, generation: u32) -> String {
+    let birth = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let birth = birth.map_or(0, |since| since.as_nanos());
+    format!("{}#{:x}-{birth:x}-{generation}", path.display(), metadata.ino())
+}
+
+/// The bytes that positions hash: the first and the last of what was read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trail {
+    prefix: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Trail {
+    /// What was read up to a position.
+    pub(crate) fn new(prefix: Vec<u8>, tail: Vec<u8>) -> Self {
+        Self { prefix, tail }
+    }
+
+    /// More was read.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        let missing = HASHED - self.prefix.len();
+        self.prefix.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+        if bytes.len() >= HASHED {
+            self.tail.clear();
+        }
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HASHED)..]);
+        let surplus = self.tail.len().saturating_sub(HASHED);
+        self.tail.drain(..surplus);
+    }
+
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+}
+
+/// The first 64 bits of SHA-256: log text is written by attackers, who must not be able to make two files look alike.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Paths are bytes: text where they are UTF-8, a list of numbers where not.
+mod path_serde {
+    use super::{Deserialize, Deserializer, OsStrExt, OsString, OsStringExt, Path, PathBuf, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => Stored::Text(text.to_owned()),
+            None => Stored::Bytes(path.as_os_str().as_bytes().to_vec()),
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::Text(text) => text.into(),
+            Stored::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
+}

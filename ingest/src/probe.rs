@@ -1,0 +1,217 @@
+//! Detects a file's format by evidence: the format that parses most of its first lines.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bumpalo::Bump;
+
+use crate::block::MAX_LINE;
+use crate::discover::describe;
+use crate::formats::{Format, format, formats};
+use crate::input::{Compression, Input};
+use crate::reader::Mode;
+use crate::reject::{RejectReason, excerpt};
+use crate::row::Row;
+use crate::source::SourceOptions;
+
+/// Lines that are looked at.
+const LINES: usize = 100;
+/// Bytes that are looked at; more only if no line ends in them.
+const BYTES: usize = 64 * 1024;
+/// A format must parse one line in this many. Formats are too particular to fit by chance, and what starts a server
+/// writes other lines first.
+const ONE_IN: u32 = 10;
+
+/// What the first lines of a file tell about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The file.
+    pub path: PathBuf,
+    /// The format's name.
+    pub format: &'static str,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Bytes on disk.
+    pub size: u64,
+    /// The first parsed line's timestamp, in µs.
+    pub first_ts: i64,
+    /// How well each format fits, the best first.
+    pub scores: Vec<Score>,
+}
+
+/// How well a format fits the first lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Score {
+    /// The format's name.
+    pub format: &'static str,
+    /// Lines looked at.
+    pub lines: u32,
+    /// Lines it parses.
+    pub parsed: u32,
+    /// Fields in these that it does not know.
+    pub unknown: u32,
+    /// Why it does not parse the first of the others.
+    pub reason: Option<RejectReason>,
+}
+
+/// Why a file's format is not known. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It cannot be read.
+    #[error("{}: cannot be read: {}; is it there, and readable for this user?", path.display(), describe(error))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It has no lines.
+    #[error("{}: is empty; nothing to do until something is logged", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no text.
+    #[error("{}: is binary, not a log of lines; leave it out", path.display())]
+    Binary {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An archive ends or breaks before its first line does.
+    #[error("{}: the archive breaks off before its first line ends ({error}); copy the file again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        error: io::Error,
+    },
+    /// No format fits.
+    #[error(
+        "{}: its format is unknown: {}. It begins: {sample}; if it is an access log, set `format` for its source",
+        path.display(), tried(scores)
+    )]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// How the formats fit.
+        scores: Vec<Score>,
+        /// The first line, shortened and escaped.
+        sample: String,
+    },
+    /// The format that the options ask for does not exist.
+    #[error("there is no log format `{name}`; known are {}", known())]
+    NoSuchFormat {
+        /// What they ask for.
+        name: String,
+    },
+}
+
+fn known() -> String {
+    let names: Vec<_> = formats().iter().map(|format| format.name()).collect();
+    names.join(", ")
+}
+
+fn tried(scores: &[Score]) -> String {
+    let tried: Vec<_> = scores
+        .iter()
+        .map(|score| {
+            let reason = score.reason.map_or(String::new(), |reason| format!(" ({reason})"));
+            format!("{} parses {} of {} lines{reason}", score.format, score.parsed, score.lines)
+        })
+        .collect();
+    tried.join(", ")
+}
+
+/// Detects a file's format, or checks that it can be the one that the options name.
+pub fn probe(path: &Path, options: &SourceOptions) -> Result<Probe, ProbeError> {
+    probe_as(path, options, Mode::Once)
+}
+
+/// [`probe`]; in a file that is followed, a last line without a line end does not count yet.
+pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Result<Probe, ProbeError> {
+    let candidates = match &options.format {
+        Some(name) => vec![format(name).ok_or_else(|| ProbeError::NoSuchFormat { name: name.clone() })?],
+        None => formats().to_vec(),
+    };
+    let unreadable = |error| ProbeError::Unreadable { path: path.to_owned(), error };
+    let mut input = Input::open(path).map_err(unreadable)?;
+    let size = input.metadata().map_err(unreadable)?.len();
+    let compression = input.compression();
+    let head = head(&mut input).map_err(|error| match compression {
+        Compression::None => unreadable(error),
+        _ => ProbeError::Truncated { path: path.to_owned(), error },
+    })?;
+    let text = String::from_utf8_lossy(&head);
+    let last_line_counts = mode == Mode::Once || compression != Compression::None;
+    let lines: Vec<&str> = lines(&text, last_line_counts).take(LINES).collect();
+    let Some(first) = lines.first() else { return Err(ProbeError::Empty { path: path.to_owned() }) };
+
+    let mut fits: Vec<_> = candidates.iter().map(|format| fit(*format, &lines)).collect();
+    fits.sort_by_key(|(score, _)| (std::cmp::Reverse(score.parsed), score.unknown));
+    let best = fits.first().and_then(|(score, first_ts)| Some((score.clone(), (*first_ts)?)));
+    let scores: Vec<_> = fits.into_iter().map(|(score, _)| score).collect();
+    match best {
+        Some((score, first_ts)) if score.parsed * ONE_IN >= score.lines => {
+            Ok(Probe { path: path.to_owned(), format: score.format, compression, size, first_ts, scores })
+        }
+        _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned() }),
+        _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) }),
+    }
+}
+
+/// The first bytes: as many as are looked at, and on to the end of the first line. An error only if there are none.
+fn head(input: &mut Input) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    loop {
+        match input.fill(&mut head, BYTES) {
+            Ok(0) => return Ok(head),
+            Ok(_) if head.len() > MAX_LINE || has_line(&head) => return Ok(head),
+            Ok(_) => {}
+            Err(error) if !has_line(&head) => return Err(error),
+            Err(_) => return Ok(head),
+        }
+    }
+}
+
+/// Whether a line ends here that is not blank or a hole.
+fn has_line(bytes: &[u8]) -> bool {
+    let begin = bytes.iter().position(|b| !matches!(b, 0 | b'\n' | b'\r'));
+    begin.is_some_and(|begin| memchr::memchr(b'\n', &bytes[begin..]).is_some())
+}
+
+/// Lines that are not blank, without what the reader strips too. The last may be cut; it is left out if there are others,
+/// or if it does not count at all.
+fn lines(text: &str, last_line_counts: bool) -> impl Iterator<Item = &str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let only_line = last_line_counts && whole.trim_matches(['\0', '\n', '\r']).is_empty();
+    let whole = if only_line { text } else { whole };
+    whole.split('\n').map(|line| line.trim_start_matches('\0').trim_end_matches('\r')).filter(|line| !line.is_empty())
+}
+
+fn fit(format: &'static dyn Format, lines: &[&str]) -> (Score, Option<i64>) {
+    let mut score = Score { format: format.name(), lines: 0, parsed: 0, unknown: 0, reason: None };
+    let mut first_ts = None;
+    let arena = Bump::new();
+    let mut row = Row::new(&arena);
+    for line in lines {
+        row.clear();
+        score.lines += 1;
+        match format.parse(line, &mut row) {
+            Ok(()) => {
+                score.parsed += 1;
+                score.unknown += row.extra.unknown;
+                first_ts = first_ts.or(Some(row.ts));
+            }
+            Err(reason) => score.reason = score.reason.or(Some(reason)),
+        }
+    }
+    (score, first_ts)
+}
+
+/// Logs have no control characters but blanks, line ends and colours; other files have many.
+fn is_binary(bytes: &[u8]) -> bool {
+    let odd = |b: &&u8| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r' | 0x1B);
+    let odd = bytes.iter().filter(odd).count();
+    odd * 50 > bytes.len() || (odd > 0 && std::str::from_utf8(bytes).is_err())
+}

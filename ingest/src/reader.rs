@@ -1,0 +1,347 @@
+//! Reads one log file, batch by batch: once from start to end, or followed as it grows.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::buffer::Buffer;
+
+use crate::batch::{Batch, Counters, Parser};
+use crate::block::{BLOCK, Block, Blocks, Kind};
+use crate::formats::{Format, format, formats};
+use crate::identity::Identity;
+use crate::input::{Compression, Input};
+use crate::position::{FileId, HASHED, Position, Trail, hash, key};
+use crate::probe::Probe;
+use crate::reject::{Reject, RejectReason};
+use crate::source::SourceOptions;
+
+/// What a file's end means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing follows: a last line without a line end counts.
+    Once,
+    /// More may be written: such a line waits. (Compressed files do not grow; for them this is `Once`.)
+    Follow,
+}
+
+/// Why a file cannot be read, or no further.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be opened.
+    #[error("{}: cannot be opened: {error}; is it readable for this user?", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Reading failed.
+    #[error("{}: reading failed after {consumed} bytes: {error}; what stands before was read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Bytes on disk that were read.
+        consumed: u64,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A compressed file ends in the middle.
+    #[error(
+        "{}: the archive breaks off after {consumed} bytes; its whole lines were read, copy the file again for the rest",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes on disk that were read.
+        consumed: u64,
+    },
+    /// A compressed file is damaged.
+    #[error("{}: the archive is damaged after {consumed} bytes ({error}); the lines before were read", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Bytes on disk that were read.
+        consumed: u64,
+        /// What the decoder says.
+        error: io::Error,
+    },
+    /// The file is not the one that the position was taken of.
+    #[error("{}: is not the file that was read before: {what}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// How one can tell.
+        what: &'static str,
+    },
+    /// The source's options make no sense.
+    #[error("{0}")]
+    Options(String),
+}
+
+/// Reads one file.
+pub struct LogReader {
+    path: PathBuf,
+    key: String,
+    file: FileId,
+    generation: u32,
+    parser: Parser,
+    lateness_us: i64,
+    blocks: Blocks,
+    /// The block at hand and how much of it was parsed.
+    current: Option<(Buffer, u64, usize)>,
+    /// Decompressed bytes up to the last returned batch's end.
+    offset: u64,
+    trail: Trail,
+    newest_ts: Option<i64>,
+}
+
+impl LogReader {
+    /// Opens a file at its beginning.
+    pub fn open(probe: &Probe, options: &SourceOptions, mode: Mode) -> Result<Self, ReadError> {
+        Self::open_generation(probe, options, mode, 0)
+    }
+
+    /// [`Self::open`] for a file that began anew.
+    pub(crate) fn open_generation(
+        probe: &Probe,
+        options: &SourceOptions,
+        mode: Mode,
+        generation: u32,
+    ) -> Result<Self, ReadError> {
+        Self::open_with(&probe.path, known_format(probe.format)?, options, mode, generation, BLOCK)
+    }
+
+    /// [`Self::open`] with all that the others leave out.
+    fn open_with(
+        path: &Path,
+        format: &'static dyn Format,
+        options: &SourceOptions,
+        mode: Mode,
+        generation: u32,
+        block: usize,
+    ) -> Result<Self, ReadError> {
+        let failed = |error| ReadError::Open { path: path.to_owned(), error };
+        let input = Input::open(path).map_err(failed)?;
+        let metadata = input.metadata().map_err(failed)?;
+        let identity = Identity::new(options).map_err(ReadError::Options)?;
+        let lateness = options.lateness.unwrap_or(format.default_lateness());
+        Ok(Self {
+            key: key(path, &metadata, generation),
+            file: FileId::of(&metadata),
+            generation,
+            parser: Parser { format, identity, source: path.to_string_lossy().into_owned() },
+            lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
+            blocks: Blocks::new(input, mode, block),
+            current: None,
+            offset: 0,
+            trail: Trail::default(),
+            newest_ts: None,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Goes on where a position was taken, to follow; an error if the file is not the one it was.
+    pub fn resume(position: &Position, options: &SourceOptions) -> Result<Self, ReadError> {
+        let name = options.format.as_deref().unwrap_or(&position.format);
+        let (path, generation) = (&position.path, position.generation);
+        let mut reader = Self::open_with(path, known_format(name)?, options, Mode::Follow, generation, BLOCK)?;
+        reader.key.clone_from(&position.key);
+        reader.go_to(position)?;
+        Ok(reader)
+    }
+
+    /// Verifies that the file is the position's, and goes there.
+    fn go_to(&mut self, position: &Position) -> Result<(), ReadError> {
+        let changed = |what| ReadError::Changed { path: position.path.clone(), what };
+        let compressed = self.blocks.input().compression() != Compression::None;
+        let same_file = self.file == FileId { dev: position.dev, ino: position.ino };
+        if compressed != position.compressed || !(same_file || compressed) {
+            return Err(changed("another file has its name"));
+        }
+        let input = self.blocks.input_mut();
+        let failed = |error| ReadError::Open { path: position.path.clone(), error };
+        let (prefix_len, tail_len) = (position.prefix_len.min(HASHED as u32), position.tail_len.min(HASHED as u32));
+        let mut prefix = Vec::new();
+        let read = input.fill(&mut prefix, prefix_len as usize).map_err(failed)? as u64;
+        if read < u64::from(prefix_len) || hash(&prefix) != position.prefix_hash {
+            return Err(changed("it begins differently"));
+        }
+        let before_tail = position.offset.saturating_sub(u64::from(tail_len));
+        let mut tail = Vec::new();
+        if before_tail < read {
+            // The tail overlaps the prefix: the file is short.
+            tail.extend_from_slice(&prefix[usize::try_from(before_tail).unwrap_or(0)..]);
+        } else if !input.skip_to(read, before_tail).map_err(failed)? {
+            return Err(changed("it is shorter"));
+        }
+        let missing = (tail_len as usize).saturating_sub(tail.len());
+        if input.fill(&mut tail, missing).map_err(failed)? < missing {
+            return Err(changed("it is shorter"));
+        }
+        if hash(&tail) != position.tail_hash {
+            return Err(changed("what was read last has changed"));
+        }
+        self.blocks.resume(position.offset, position.in_long_line);
+        self.offset = position.offset;
+        self.trail = Trail::new(prefix, tail);
+        self.newest_ts = position.newest_ts;
+        Ok(())
+    }
+
+    /// The next lines; `None` if there are none for now. After an error the file has ended.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
+        if self.current.is_none() {
+            let Some(block) = self.blocks.next().map_err(|error| self.failed(error))? else { return Ok(None) };
+            if block.kind != Kind::Lines {
+                return Ok(Some(self.passed_over(&block)));
+            }
+            self.current = Some((Buffer::from_vec(block.bytes), block.offset, 0));
+        }
+        Ok(self.parse_current())
+    }
+
+    fn parse_current(&mut self) -> Option<Batch> {
+        let (block, offset, start) = self.current.take()?;
+        let parsed = self.parser.parse(&block, start, offset);
+        let end = start + parsed.length;
+        self.advance(&block[start..end]);
+        if end < block.len() {
+            self.current = Some((block, offset, end));
+        }
+        let mut batch = parsed.batch;
+        batch.newest_before = self.newest_ts;
+        self.newest_ts = self.newest_ts.max(newest(&batch));
+        Some(batch)
+    }
+
+    /// A block that holds no lines.
+    fn passed_over(&mut self, block: &Block) -> Batch {
+        let bytes = block.bytes.len() as u64;
+        let mut batch = self.parser.empty();
+        match block.kind {
+            Kind::LongLine => batch.counters = Counters { cut_bytes: bytes, ..Counters::default() },
+            Kind::Nuls => batch.counters = Counters { nul_bytes: bytes, ..Counters::default() },
+            Kind::Lines | Kind::CutShort => {
+                batch.lines = 1;
+                batch.rejects.push(Reject::new(block.offset, RejectReason::CutShort, &block.bytes));
+            }
+        }
+        batch.bytes = bytes;
+        batch.newest_before = self.newest_ts;
+        self.advance(&block.bytes);
+        batch
+    }
+
+    fn advance(&mut self, bytes: &[u8]) {
+        self.trail.extend(bytes);
+        self.offset += bytes.len() as u64;
+    }
+
+    fn failed(&self, error: io::Error) -> ReadError {
+        let (path, consumed) = (self.path.clone(), self.consumed());
+        if self.blocks.input().compression() == Compression::None {
+            return ReadError::Read { path, consumed, error };
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => ReadError::Truncated { path, consumed },
+            _ => ReadError::Damaged { path, consumed, error },
+        }
+    }
+
+    /// Where the last returned batch ended.
+    pub fn position(&self) -> Position {
+        let (prefix, tail) = (self.trail.prefix(), self.trail.tail());
+        Position {
+            key: self.key.clone(),
+            path: self.path.clone(),
+            dev: self.file.dev,
+            ino: self.file.ino,
+            generation: self.generation,
+            compressed: self.blocks.input().compression() != Compression::None,
+            offset: self.offset,
+            in_long_line: self.current.is_none() && self.blocks.in_long_line(),
+            prefix_len: u32::try_from(prefix.len()).unwrap_or(0),
+            prefix_hash: hash(prefix),
+            tail_len: u32::try_from(tail.len()).unwrap_or(0),
+            tail_hash: hash(tail),
+            finished: false,
+            format: self.format().to_owned(),
+            newest_ts: self.newest_ts,
+        }
+    }
+
+    /// The file's key, as in [`crate::TailBatch`].
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The format's name.
+    pub fn format(&self) -> &'static str {
+        self.parser.format.name()
+    }
+
+    /// How far a line may lie behind the newest, in µs.
+    pub fn lateness_us(&self) -> i64 {
+        self.lateness_us
+    }
+
+    /// The newest timestamp of the batches returned so far, in µs.
+    pub fn newest_ts(&self) -> Option<i64> {
+        self.newest_ts
+    }
+
+    /// Bytes on disk read so far, for a progress bar.
+    pub fn consumed(&self) -> u64 {
+        self.blocks.input().consumed()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file has another name now.
+    pub(crate) fn renamed(&mut self, path: &Path) {
+        path.clone_into(&mut self.path);
+        self.parser.source = path.to_string_lossy().into_owned();
+    }
+
+    pub(crate) fn file(&self) -> FileId {
+        self.file
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn input(&self) -> &Input {
+        self.blocks.input()
+    }
+
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Decompressed bytes up to the last returned batch's end.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes of a last line that still lacks its end.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.blocks.unfinished()
+    }
+}
+
+fn known_format(name: &str) -> Result<&'static dyn Format, ReadError> {
+    format(name).ok_or_else(|| {
+        let known: Vec<_> = formats().iter().map(|format| format.name()).collect();
+        ReadError::Options(format!("there is no log format `{name}`; known are {}", known.join(", ")))
+    })
+}
+
+fn newest(batch: &Batch) -> Option<i64> {
+    use arrow::array::{AsArray, TimestampMicrosecondArray};
+    let ts: &TimestampMicrosecondArray = batch.rows.column(crate::table::columns::TS).as_primitive();
+    ts.values().iter().copied().max()
+}

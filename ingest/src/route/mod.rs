@@ -1,0 +1,117 @@
+//! From a request's path and query to its route (`/v1/users/{id}`), its object (`42`: what the variable parts named) and
+//! how many records it asked for. Pure rules, never learnt: the same line gives the same answer in every mode.
+
+mod query;
+mod segment;
+
+use segment::{Class, Variable, class_of, variable};
+
+/// Path segments that are looked at; the rest becomes `*`.
+const MAX_SEGMENTS: usize = 32;
+/// Bytes of a path that are looked at; the segment at this place and the rest become `*`.
+const MAX_PATH: usize = 2048;
+/// Bytes of an object that are kept.
+const MAX_OBJECT: usize = 256;
+/// What stands for a variable part.
+const PLACEHOLDER: &str = "{id}";
+
+/// Buffers for what has to be written anew; keep one for many calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    route: String,
+    object: String,
+}
+
+/// What [`route_and_object`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed<'r> {
+    /// The path's template. Where nothing varies it is the path itself, the same memory.
+    pub route: &'r str,
+    /// What the variable parts named, joined by `/`; `None` where nothing varies. At most 256 bytes.
+    pub object: Option<&'r str>,
+    /// How many records the query asks for.
+    pub records: Option<u32>,
+}
+
+/// Splits a path into template and object, and reads the query's id parameters and record counts.
+pub fn route_and_object<'r>(path: &'r str, query: Option<&'r str>, scratch: &'r mut Scratch) -> Routed<'r> {
+    let Scratch { route, object } = scratch;
+    let mut object = Object { first: None, joined: false, buffer: object };
+    let route = template(path, route, &mut object);
+    let records = query.and_then(|query| query::read(query, |value| object.add(value)));
+    Routed { route, object: object.finish(), records }
+}
+
+/// The path's template; what its variable parts are goes to `object`.
+fn template<'r>(path: &'r str, template: &'r mut String, object: &mut Object<'r, '_>) -> &'r str {
+    let bytes = path.as_bytes();
+    let looked_at = bytes.len().min(MAX_PATH);
+    template.clear();
+    let mut copied = 0; // bytes of the path that the template covers
+    let mut segments = 0;
+    let mut start = 0;
+    let mut class = Class::default();
+    for at in 0..=looked_at {
+        if at < looked_at && bytes[at] != b'/' {
+            class |= class_of(bytes[at]);
+            continue;
+        }
+        // A segment ends here.
+        if segments == MAX_SEGMENTS || (at == MAX_PATH && at < bytes.len()) {
+            template.push_str(&path[copied..start]);
+            template.push('*');
+            return template;
+        }
+        if class.may_vary(at - start)
+            && let Some(Variable { length }) = variable(&path[start..at], class)
+        {
+            template.push_str(&path[copied..start]);
+            template.push_str(PLACEHOLDER);
+            copied = start + length;
+            object.add(&path[start..copied]);
+        }
+        segments += 1;
+        start = at + 1;
+        class = Class::default();
+    }
+    if copied == 0 {
+        return path;
+    }
+    template.push_str(&path[copied..]);
+    template
+}
+
+/// Values joined by `/`. A single one, the usual case, is not copied.
+struct Object<'r, 'b> {
+    first: Option<&'r str>,
+    joined: bool,
+    buffer: &'b mut String,
+}
+
+impl<'r, 'b: 'r> Object<'r, 'b> {
+    fn finish(self) -> Option<&'r str> {
+        let object = if self.joined { self.buffer.as_str() } else { self.first? };
+        Some(&object[..object.floor_char_boundary(MAX_OBJECT)])
+    }
+}
+
+impl<'r> Object<'r, '_> {
+    fn add(&mut self, value: &'r str) {
+        let Some(first) = self.first else {
+            self.first = Some(value);
+            return;
+        };
+        if !self.joined {
+            self.joined = true;
+            self.buffer.clear();
+            self.buffer.push_str(first);
+        }
+        if self.buffer.len() < MAX_OBJECT {
+            self.buffer.push('/');
+            self.buffer.push_str(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

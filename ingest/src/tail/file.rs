@@ -1,0 +1,130 @@
+//! One followed file.
+
+use std::cell::OnceCell;
+use std::os::unix::fs::MetadataExt;
+
+use super::{FileStatus, GRACE, TailBatch};
+use crate::batch::Counters;
+use crate::input::Compression;
+use crate::position::Position;
+use crate::reader::{LogReader, ReadError};
+
+/// One followed file.
+pub(super) struct Tailed {
+    pub(super) reader: LogReader,
+    /// Whether everything was read that the last poll saw.
+    pub(super) at_end: bool,
+    first_ts: i64,
+    counters: Counters,
+    /// Polls since it lost its name in which it did not grow.
+    silent: u32,
+    /// The reader's position, once somebody asked: hashing is not free, and most files stand still.
+    position: OnceCell<Position>,
+}
+
+/// What a look at an open file shows.
+pub(super) enum Change {
+    /// Nothing that needs action.
+    None,
+    /// Its beginning was overwritten: it begins anew.
+    Truncated(String),
+    /// It has no name, nothing new, and what took its place is there.
+    Dropped,
+}
+
+impl Tailed {
+    pub(super) fn new(reader: LogReader, first_ts: i64) -> Self {
+        let counters = Counters::default();
+        Self { reader, at_end: false, first_ts, counters, silent: 0, position: OnceCell::new() }
+    }
+
+    pub(super) fn is_archive(&self) -> bool {
+        self.reader.input().compression() != Compression::None
+    }
+
+    /// What is behind in event time is read first.
+    pub(super) fn event_time(&self) -> i64 {
+        self.reader.newest_ts().unwrap_or(self.first_ts)
+    }
+
+    pub(super) fn next_batch(&mut self) -> Result<Option<TailBatch>, ReadError> {
+        let batch = self.reader.next_batch()?;
+        let Some(batch) = batch else {
+            self.at_end = true;
+            return Ok(None);
+        };
+        self.position.take();
+        self.counters += batch.counters;
+        Ok(Some(TailBatch {
+            file: self.reader.key().to_owned(),
+            path: self.reader.path().to_owned(),
+            batch,
+            lateness_us: self.reader.lateness_us(),
+        }))
+    }
+
+    pub(super) fn position(&self) -> Position {
+        let position = self.position.get_or_init(|| self.reader.position());
+        Position { path: self.reader.path().to_owned(), ..position.clone() }
+    }
+
+    pub(super) fn status(&self) -> FileStatus {
+        FileStatus {
+            key: self.reader.key().to_owned(),
+            path: self.reader.path().to_owned(),
+            format: self.reader.format(),
+            newest_ts: self.reader.newest_ts(),
+            lateness_us: self.reader.lateness_us(),
+            at_end: self.at_end,
+            counters: self.counters,
+        }
+    }
+
+    /// Looks whether the open file grew, shrank or was overwritten; `named`: a source still names it.
+    pub(super) fn look(&mut self, named: bool) -> Change {
+        if self.is_archive() {
+            return Change::None;
+        }
+        // The handle is open: should the system refuse to say how long the file is, reading will tell why.
+        let Ok(metadata) = self.reader.input().metadata() else { return Change::None };
+        let read = self.reader.input().consumed();
+        if metadata.len() < read {
+            return Change::Truncated(self.truncated("it is shorter than what was read of it"));
+        }
+        if metadata.len() > read {
+            self.silent = 0;
+            if !self.tail_is_intact() {
+                return Change::Truncated(self.truncated("what was read last has changed"));
+            }
+            self.at_end = false;
+            return Change::None;
+        }
+        if named {
+            self.silent = 0;
+            return Change::None;
+        }
+        self.silent += 1;
+        let deleted = metadata.nlink() == 0;
+        let replaced = self.reader.path().exists();
+        if self.at_end && self.silent >= GRACE && (deleted || replaced) { Change::Dropped } else { Change::None }
+    }
+
+    fn tail_is_intact(&self) -> bool {
+        let tail = self.reader.trail().tail();
+        let offset = self.reader.offset() - tail.len() as u64;
+        // A reading error is no proof of change; the next read tells of it.
+        self.reader.input().look_at(offset, tail.len()).map_or(true, |now| now == tail)
+    }
+
+    fn truncated(&self, how: &str) -> String {
+        let lost = match self.reader.unfinished() {
+            0 => String::new(),
+            bytes => format!("; {bytes} bytes of an unfinished line are lost"),
+        };
+        format!(
+            "{}: was truncated ({how}){lost}; it is read from its start. Lines written between the last read and the \
+             truncation cannot be had; rotation by renaming loses none",
+            self.reader.path().display(),
+        )
+    }
+}
