@@ -134,20 +134,29 @@ impl Config {
     }
 
     /// Reads a text.
-    pub fn parse(origin: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Diagnostic> {
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Diagnostic> {
         let explain = |e: toml::de::Error| {
             let place = e.span().map(|s| place_of_bytes(text, s.start, s.end));
             Diagnostic::new(origin, text, place, e.message().trim_end()).with_help("the README describes the config")
         };
         // The text alone first: its errors have places.
         let config: Self = toml::from_str(text).map_err(explain)?;
-        let mut overrides = env.into_iter().filter_map(|(k, v)| Some((k.strip_prefix("TRIPLINE__")?.to_ascii_lowercase(), v))).peekable();
+        let mut overrides = env
+            .into_iter()
+            .filter_map(|(k, v)| Some((k.strip_prefix("TRIPLINE__")?.to_ascii_lowercase(), v)))
+            .peekable();
         let config = if overrides.peek().is_some() {
             let mut table: toml::Table = toml::from_str(text).map_err(explain)?;
             for (key, value) in overrides {
                 set(&mut table, &key, &value).map_err(|message| Diagnostic::new("environment", "", None, message))?;
             }
-            table.try_into().map_err(|e: toml::de::Error| Diagnostic::new("environment", "", None, e.message().trim_end()))?
+            table
+                .try_into()
+                .map_err(|e: toml::de::Error| Diagnostic::new("environment", "", None, e.message().trim_end()))?
         } else {
             config
         };
@@ -161,12 +170,14 @@ impl Config {
         }
         for (i, destination) in self.destinations.iter().enumerate() {
             if self.destinations[..i].iter().any(|d| d.name == destination.name) {
-                return Err(Diagnostic::at_word(origin, text, &destination.name, "two destinations have this name").with_help("rename one of them"));
+                return Err(Diagnostic::at_word(origin, text, &destination.name, "two destinations have this name")
+                    .with_help("rename one of them"));
             }
         }
         for exception in &self.exceptions {
             if exception.expires.date.is_none() {
-                return Err(Diagnostic::at_word(origin, text, "expires", "an exception expires on a day").with_help("write expires = 2027-03-01"));
+                return Err(Diagnostic::at_word(origin, text, "expires", "an exception expires on a day")
+                    .with_help("write expires = 2027-03-01"));
             }
         }
         Ok(())
@@ -188,13 +199,22 @@ impl Source {
         let format = match self.format.as_str() {
             "auto" => None,
             name if known.contains(&name) => Some(name.to_owned()),
-            name => return Err((name.into(), format!("there is no format {name:?}; there are: auto, {}", known.join(", ")))),
+            name => {
+                return Err((
+                    name.into(),
+                    format!("there is no format {name:?}; there are: auto, {}", known.join(", ")),
+                ));
+            }
         };
         let allowed = tripline_ingest::client_columns();
         if let Some(column) = self.client.iter().find(|c| !allowed.contains(&c.as_str())) {
-            return Err((column.clone(), format!("{column:?} cannot identify a client; these can: {}", allowed.join(", "))));
+            return Err((
+                column.clone(),
+                format!("{column:?} cannot identify a client; these can: {}", allowed.join(", ")),
+            ));
         }
-        let lateness = self.lateness.as_deref().map(duration::parse_us).transpose().map_err(|e| ("lateness".to_owned(), e))?;
+        let lateness =
+            self.lateness.as_deref().map(duration::parse_us).transpose().map_err(|e| ("lateness".to_owned(), e))?;
         Ok(SourceOptions {
             format,
             trusted_proxies: self.trusted_proxies.clone(),

@@ -59,9 +59,7 @@ impl Diagnostic {
             let mut found = Self::new(origin, text, place, d.message.clone());
             let helps: Vec<_> =
                 d.notes.iter().map(|n| n.message.as_str()).chain(d.helps.iter().map(|h| h.message.as_str())).collect();
-            if !helps.is_empty() {
-                found.help = Some(helps.join("; "));
-            }
+            found.help = if helps.is_empty() { unknown_column_help(&d.message) } else { Some(helps.join("; ")) };
             return found;
         }
         let root = error.find_root().strip_backtrace();
@@ -70,9 +68,14 @@ impl Diagnostic {
             Some((message, rest)) => (message.to_owned(), parse_place(rest)),
             None => (root, None),
         };
-        let message = ["SQL error: ParserError(\"", "Error during planning: ", "Schema error: ", "This feature is not implemented: "]
-            .iter()
-            .fold(message, |m, prefix| m.strip_prefix(prefix).map_or(m.clone(), str::to_owned));
+        let message = [
+            "SQL error: ParserError(\"",
+            "Error during planning: ",
+            "Schema error: ",
+            "This feature is not implemented: ",
+        ]
+        .iter()
+        .fold(message, |m, prefix| m.strip_prefix(prefix).map_or(m.clone(), str::to_owned));
         Self::new(origin, text, place, message)
     }
 }
@@ -80,28 +83,38 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
-        match (self.place, &self.line_text) {
-            (Some(Place { line, column, width }), Some(text)) => {
-                let gutter = line.to_string().len();
-                // A tab stays a tab before the caret, so that both lines are cut the same by the terminal.
-                let indent: String =
-                    text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-                write!(f, "\n{:gutter$}--> {}:{line}:{column}", "", self.origin)?;
-                write!(f, "\n{:gutter$} |\n{line} | {text}", "")?;
-                write!(f, "\n{:gutter$} | {indent}{}", "", "^".repeat(width.max(1)))?;
-                if let Some(help) = &self.help {
-                    write!(f, "\n{:gutter$} = help: {help}", "")?;
-                }
+        if let (Some(Place { line, column, width }), Some(text)) = (self.place, &self.line_text) {
+            let gutter = line.to_string().len();
+            // A tab stays a tab before the caret, so that both lines are cut the same by the terminal.
+            let indent: String = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            write!(f, "\n{:gutter$}--> {}:{line}:{column}", "", self.origin)?;
+            write!(f, "\n{:gutter$} |\n{line} | {text}", "")?;
+            write!(f, "\n{:gutter$} | {indent}{}", "", "^".repeat(width.max(1)))?;
+            if let Some(help) = &self.help {
+                write!(f, "\n{:gutter$} = help: {help}", "")?;
             }
-            _ => {
-                write!(f, "\n --> {}", self.origin)?;
-                if let Some(help) = &self.help {
-                    write!(f, "\n  = help: {help}")?;
-                }
+        } else {
+            write!(f, "\n --> {}", self.origin)?;
+            if let Some(help) = &self.help {
+                write!(f, "\n  = help: {help}")?;
             }
         }
         Ok(())
     }
+}
+
+/// What to do about "column 'x' not found".
+fn unknown_column_help(message: &str) -> Option<String> {
+    let name = message.strip_prefix("column '")?.strip_suffix("' not found")?.rsplit('.').next()?;
+    if name.starts_with("window_") {
+        return Some(
+            "read FROM tumble(requests, ts, INTERVAL '10 minutes') or hop(...): they add window_start and window_end"
+                .into(),
+        );
+    }
+    let schema = tripline_ingest::schema();
+    let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    Some(format!("the columns of requests are: {}", columns.join(", ")))
 }
 
 /// Where the byte range `start..end` of `text` is.
@@ -137,9 +150,10 @@ fn parse_place(rest: &str) -> Option<Place> {
 fn find_word(text: &str, needle: &str) -> Option<Place> {
     let (lower, needle) = (text.to_ascii_lowercase(), needle.to_ascii_lowercase());
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let start = lower.match_indices(&needle).map(|(i, _)| i).find(|&i| {
-        !lower[..i].ends_with(is_word) && !lower[i + needle.len()..].starts_with(is_word)
-    })?;
+    let start = lower
+        .match_indices(&needle)
+        .map(|(i, _)| i)
+        .find(|&i| !lower[..i].ends_with(is_word) && !lower[i + needle.len()..].starts_with(is_word))?;
     Some(place_of_bytes(text, start, start + needle.len()))
 }
 
@@ -150,7 +164,8 @@ mod tests {
     #[test]
     fn points_under_the_word() {
         let text = "SELECT a,\n  clinet\nFROM t";
-        let d = Diagnostic::at_word("rule.sql", text, "clinet", "no column \"clinet\"").with_help("did you mean client?");
+        let d =
+            Diagnostic::at_word("rule.sql", text, "clinet", "no column \"clinet\"").with_help("did you mean client?");
         let want = "error: no column \"clinet\"\n --> rule.sql:2:3\n  |\n2 |   clinet\n  |   ^^^^^^\n  = help: did you mean client?";
         assert_eq!(d.to_string(), want);
     }

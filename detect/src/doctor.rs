@@ -108,10 +108,8 @@ impl Examination {
             let client = self.clients.iter().max_by_key(|(_, n)| **n).map_or("", |(c, _)| c.as_str());
             warnings.push(format!("{:.0} % of requests come from {client}: if that is a proxy or load balancer, name it in trusted_proxies", share(busiest, self.rows) * 100.0));
         }
-        if let Some((_, newest)) = self.span() {
-            if newest > now_us + 300_000_000 {
-                warnings.push("the newest line is in the future: a clock or a time zone is wrong".into());
-            }
+        if self.span().is_some_and(|(_, newest)| newest > now_us + 300_000_000) {
+            warnings.push("the newest line is in the future: a clock or a time zone is wrong".into());
         }
         if self.furthest_back > 0 {
             let seconds = self.furthest_back / 1_000_000;
@@ -132,7 +130,9 @@ impl Examination {
             let ability = match rate(column) {
                 r if r <= 0.0 => Ability::Blind(format!("no line has {column}; {}", advice(column))),
                 // Few paths name an object, and few requests have a user: that alone is no fault.
-                r if r < 0.2 && !SPARSE.contains(&column.as_str()) => Ability::Degraded(format!("{:.0} % of lines have {column}; {}", r * 100.0, advice(column))),
+                r if r < 0.2 && !SPARSE.contains(&column.as_str()) => {
+                    Ability::Degraded(format!("{:.0} % of lines have {column}; {}", r * 100.0, advice(column)))
+                }
                 _ => Ability::Works,
             };
             worst = worst.min(ability);
@@ -147,7 +147,9 @@ const SPARSE: [&str; 6] = ["object", "user", "session", "query", "referer", "rec
 pub fn advice(column: &str) -> &'static str {
     match column {
         "user_agent" | "referer" => "use the combined format (nginx: log_format combined; Apache: LogFormat combined)",
-        "object" | "route" => "log the full path: an API Gateway logs $context.resourcePath, the template, where $context.path is needed",
+        "object" | "route" => {
+            "log the full path: an API Gateway logs $context.resourcePath, the template, where $context.path is needed"
+        }
         "user" => "log the authenticated subject, not what the client sent, and set user_verified = true",
         "session" => "log a session id or the key's id (never the secret itself)",
         "duration_ms" => "log the request time (nginx: $request_time; Apache: %D)",

@@ -4,7 +4,9 @@ use jiff::{Span, SpanRelativeTo, Unit};
 
 /// Microseconds in `text`; a day is 24 hours. Errors say what is accepted.
 pub fn parse_us(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is not a duration: write a number and a unit, as in \"90s\", \"10m\", \"1h 30m\" or \"14d\"");
+    let wrong = || {
+        format!("{text:?} is not a duration: write a number and a unit, as in \"90s\", \"10m\", \"1h 30m\" or \"14d\"")
+    };
     let span: Span = text.parse().map_err(|_| wrong())?;
     let us = span.total((Unit::Microsecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| wrong())?;
     // 292,000 years fit into i64 microseconds; what a person means is far below f64's exact range.

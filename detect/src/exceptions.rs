@@ -38,13 +38,20 @@ pub struct Exceptions {
 
 impl Exceptions {
     /// Reads the conditions. `origin` and `text`: the config, for errors.
-    pub fn new(exceptions: &[config::Exception], rules: &[Rule], origin: &str, text: &str) -> std::result::Result<Self, Diagnostic> {
+    pub fn new(
+        exceptions: &[config::Exception],
+        rules: &[Rule],
+        origin: &str,
+        text: &str,
+    ) -> std::result::Result<Self, Diagnostic> {
         let context = SessionContext::new();
         let mut all = Self::default();
         for exception in exceptions {
             let wrong = |e| {
-                let mut d = Diagnostic::at_word(origin, text, "where", Diagnostic::from_datafusion(origin, "", &e).message);
-                d.place = Diagnostic::new(origin, text, place_of_condition(text, &exception.condition), "").place.or(d.place);
+                let mut d =
+                    Diagnostic::at_word(origin, text, "where", Diagnostic::from_datafusion(origin, "", &e).message);
+                d.place =
+                    Diagnostic::new(origin, text, place_of_condition(text, &exception.condition), "").place.or(d.place);
                 d.with_help("where is an SQL condition over the columns of requests, such as client_ip = '192.0.2.7'")
             };
             let (covered, condition) = parse(&context, exception).map_err(wrong)?;
@@ -57,8 +64,13 @@ impl Exceptions {
             }
             if !used {
                 let word = exception.rules.first().map_or("rules", String::as_str);
-                return Err(Diagnostic::at_word(origin, text, word, format!("no rule is called {}", exception.rules.join(", ")))
-                    .with_help("`tripline check` lists the rules"));
+                return Err(Diagnostic::at_word(
+                    origin,
+                    text,
+                    word,
+                    format!("no rule is called {}", exception.rules.join(", ")),
+                )
+                .with_help("`tripline check` lists the rules"));
             }
             all.list.push(Exception { config: exception.clone(), hits: 0, condition });
         }

@@ -38,7 +38,9 @@ pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
             }
         })
         .collect();
-    findings.sort_by_cached_key(|f| (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string()));
+    findings.sort_by_cached_key(|f| {
+        (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string())
+    });
     Ok(findings)
 }
 

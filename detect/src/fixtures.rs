@@ -43,14 +43,17 @@ pub struct Fixture {
 /// The logs in `tests/` beside the rule's file.
 pub fn fixtures(rule_file: &Path) -> Vec<Fixture> {
     let folder = rule_file.parent().unwrap_or(Path::new("")).join("tests");
-    let files = if folder.is_dir() { tripline_ingest::discover(&folder.display().to_string()).files } else { Vec::new() };
+    let files =
+        if folder.is_dir() { tripline_ingest::discover(&folder.display().to_string()).files } else { Vec::new() };
     let stem = |path: &Path| {
         let name = path.file_name()?.to_str()?;
         [".log", ".log.gz", ".log.zst"].iter().find_map(|suffix| name.strip_suffix(suffix)).map(str::to_owned)
     };
     files
         .into_iter()
-        .filter_map(|log| stem(&log).map(|stem| Fixture { expected: folder.join(format!("{stem}.expected.jsonl")), log }))
+        .filter_map(|log| {
+            stem(&log).map(|stem| Fixture { expected: folder.join(format!("{stem}.expected.jsonl")), log })
+        })
         .collect()
 }
 

@@ -1,8 +1,8 @@
 //! Many log files as one input in event-time order: the file that is furthest behind is read next.
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::BinaryHeap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -132,12 +132,19 @@ struct Open {
 impl Input {
     /// Over `files`; `progress` is kept up to date while reading.
     pub fn new(files: Vec<InputFile>, progress: Arc<Progress>) -> Self {
-        let waiting = files.into_iter().enumerate().map(|(number, file)| Reverse(Waiting { first_ts: file.probe.first_ts, number, file }));
+        let waiting = files
+            .into_iter()
+            .enumerate()
+            .map(|(number, file)| Reverse(Waiting { first_ts: file.probe.first_ts, number, file }));
         Self { waiting: waiting.collect(), open: Vec::new(), progress, summary: ReadSummary::default() }
     }
 
     /// About `rows` more rows; `None` at the end of all files. `each` sees every batch as it is read.
-    pub fn next_chunk(&mut self, rows: usize, mut each: impl FnMut(&tripline_ingest::Batch, &std::path::Path)) -> Option<Chunk> {
+    pub fn next_chunk(
+        &mut self,
+        rows: usize,
+        mut each: impl FnMut(&tripline_ingest::Batch, &std::path::Path),
+    ) -> Option<Chunk> {
         let mut files = Vec::new();
         let mut taken = 0;
         while taken < rows {

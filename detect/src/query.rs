@@ -49,7 +49,12 @@ pub struct BatchSession {
 
 impl BatchSession {
     /// Over `partitions`, with the baselines among `rules` as tables. `keep`: which rows each rule may see.
-    pub async fn new(partitions: Partitions, rules: &[Rule], keep: Keep, threads: usize) -> std::result::Result<Self, Diagnostic> {
+    pub async fn new(
+        partitions: Partitions,
+        rules: &[Rule],
+        keep: Keep,
+        threads: usize,
+    ) -> std::result::Result<Self, Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion("query", "", &e);
         let requests: Arc<dyn TableProvider> =
             Arc::new(StreamingTable::try_new(with_watermark_schema(), partitions).map_err(explain)?);
@@ -146,7 +151,11 @@ impl PartitionStream for LogPartition {
             loop {
                 match reader.next_batch() {
                     Ok(Some(batch)) => {
-                        let file = FileRows { rows: batch.rows, newest_before: batch.newest_before, lateness: reader.lateness_us() };
+                        let file = FileRows {
+                            rows: batch.rows,
+                            newest_before: batch.newest_before,
+                            lateness: reader.lateness_us(),
+                        };
                         if batches.blocking_send(with_watermark(&file)).is_err() {
                             return Ok(());
                         }

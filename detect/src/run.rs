@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
-use tripline_alert::{Alert, Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Status, Store, StoreError, Waker};
+use tripline_alert::{
+    Alert, Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Status, Store, StoreError, Waker,
+};
 use tripline_ingest::{Level, Position, Source, Tailer, Wake};
 
 use crate::config::Config;
@@ -69,7 +71,12 @@ pub fn destinations(config: &Config) -> Result<Vec<Destination>, DestinationErro
 }
 
 /// Runs until `shutdown` turns true, then commits and sends what is due.
-pub async fn run(config: &Config, engine: Engine, exceptions: Exceptions, shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(
+    config: &Config,
+    engine: Engine,
+    exceptions: Exceptions,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), RunError> {
     let mut follower = Follower::start(config, engine, exceptions)?;
     let destinations = destinations(config)?;
     if destinations.is_empty() {
@@ -108,7 +115,11 @@ struct Follower {
 impl Follower {
     fn start(config: &Config, mut engine: Engine, exceptions: Exceptions) -> Result<Self, RunError> {
         let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
-        let dir: &PathBuf = config.state.dir.as_ref().ok_or_else(|| missing("state directory", "[state] dir = \"/var/lib/tripline\""))?;
+        let dir: &PathBuf = config
+            .state
+            .dir
+            .as_ref()
+            .ok_or_else(|| missing("state directory", "[state] dir = \"/var/lib/tripline\""))?;
         if config.sources.is_empty() {
             return Err(missing("source", "[[source]] path = \"/var/log/nginx\""));
         }
@@ -122,8 +133,11 @@ impl Follower {
         for notice in notices {
             tracing::warn!("{notice}");
         }
-        let positions: Vec<Position> =
-            store.checkpoint(FILES)?.iter().map(|(_, value)| serde_json::from_slice(value)).collect::<Result<_, _>>()?;
+        let positions: Vec<Position> = store
+            .checkpoint(FILES)?
+            .iter()
+            .map(|(_, value)| serde_json::from_slice(value))
+            .collect::<Result<_, _>>()?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         Ok(Self {
             committed_watermark: engine.closed_to(),
@@ -149,9 +163,10 @@ impl Follower {
         }
         while !*shutdown.borrow() {
             for notice in self.tailer.poll() {
-                match notice.level {
-                    Level::Warn => tracing::warn!("{}", notice.text),
-                    _ => tracing::info!("{}", notice.text),
+                if notice.level == Level::Warn {
+                    tracing::warn!("{}", notice.text);
+                } else {
+                    tracing::info!("{}", notice.text);
                 }
             }
             while self.epoch().await? && !*shutdown.borrow() {}
@@ -194,7 +209,11 @@ impl Follower {
                 let n = next.batch.rejects.len();
                 tracing::warn!(file = %next.path.display(), offset = reject.offset, "{n} lines are no requests; the first: {}: {}", reject.reason, reject.line);
             }
-            files.push(FileRows { rows: next.batch.rows, newest_before: next.batch.newest_before, lateness: next.lateness_us });
+            files.push(FileRows {
+                rows: next.batch.rows,
+                newest_before: next.batch.newest_before,
+                lateness: next.lateness_us,
+            });
         }
         self.engine.push(&files).await?;
         Ok(rows)
@@ -215,7 +234,11 @@ impl Follower {
         if positions != self.positions {
             commit.deletes.push(Delete::Space(FILES));
             for (i, position) in positions.iter().enumerate() {
-                commit.puts.push(Put { space: FILES, key: i.to_be_bytes().to_vec(), value: serde_json::to_vec(position)? });
+                commit.puts.push(Put {
+                    space: FILES,
+                    key: i.to_be_bytes().to_vec(),
+                    value: serde_json::to_vec(position)?,
+                });
             }
             self.positions = positions;
         }
@@ -232,7 +255,9 @@ impl Follower {
 fn log(alert: &Alert) {
     let entity = serde_json::to_string(&alert.entity).unwrap_or_default();
     match alert.status {
-        Status::Firing => tracing::warn!(rule = alert.rule, severity = %alert.severity, entity, id = alert.id, "alert: {}", alert.title),
+        Status::Firing => {
+            tracing::warn!(rule = alert.rule, severity = %alert.severity, entity, id = alert.id, "alert: {}", alert.title);
+        }
         Status::Updated => tracing::debug!(rule = alert.rule, entity, id = alert.id, "alert goes on"),
         Status::Resolved => tracing::info!(rule = alert.rule, entity, id = alert.id, "alert resolved"),
     }

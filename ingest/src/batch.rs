@@ -155,6 +155,7 @@ impl Lines<'_> {
         }
     }
 
+    #[inline]
     fn line<'a>(&mut self, line: &'a str, mut offset: u64, row: &mut Row<'a>) {
         let mut line = line.strip_suffix('\n').unwrap_or(line);
         line = line.strip_suffix('\r').unwrap_or(line);

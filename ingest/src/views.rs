@@ -1,6 +1,6 @@
 //! The text columns of one batch, as Arrow string views: 16 bytes a value, which hold up to 12 bytes of text themselves
 //! and otherwise point into a buffer. Text that stands in the block of the file is pointed at where it is; other text
-//! is copied once, into the side buffer.
+//! is copied once, into the side buffer. The empty text is NULL: the table has no other.
 //!
 //! This is the one module with `unsafe`. Arrow's checked constructor validates each value's UTF-8 and bounds again,
 //! which costs about as much as the rest of the parser. It is not needed: every view made here comes from a `&str`,
@@ -13,9 +13,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringViewArray};
-use arrow::buffer::{Buffer, ScalarBuffer};
-
-use crate::validity::Validity;
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
 /// Text up to this length is kept in the view.
 const INLINE: usize = 12;
@@ -37,23 +35,17 @@ const MASKS: [u128; INLINE + 1] = {
 pub(crate) struct TextColumns {
     block: Buffer,
     side: Vec<u8>,
-    columns: Vec<Column>,
+    /// The views of each column: none until its first value, then as many as there can be rows. Zero, the view of the
+    /// empty text, is NULL.
+    columns: Vec<Vec<u128>>,
     row: usize,
     capacity: usize,
-}
-
-#[derive(Default)]
-struct Column {
-    /// Empty until the first value, then as long as the batch can become; zero where there is none.
-    views: Vec<u128>,
-    valid: Validity,
 }
 
 impl TextColumns {
     /// `count` empty columns over the text of `block`, for up to `capacity` rows.
     pub(crate) fn new(block: Buffer, count: usize, capacity: usize) -> Self {
-        let columns = std::iter::repeat_with(Column::default).take(count).collect();
-        Self { block, side: Vec::new(), columns, row: 0, capacity }
+        Self { block, side: Vec::new(), columns: vec![Vec::new(); count], row: 0, capacity }
     }
 
     /// Ends the row.
@@ -66,22 +58,31 @@ impl TextColumns {
     pub(crate) fn set(&mut self, column: usize, text: Option<&str>) {
         if let Some(text) = text {
             let view = self.view(text);
-            self.columns[column].set(self.row, view, self.capacity);
+            self.put(column, self.row, view);
         }
+    }
+
+    #[inline]
+    fn put(&mut self, column: usize, row: usize, view: u128) {
+        let views = &mut self.columns[column];
+        if views.is_empty() {
+            *views = vec![0; self.capacity];
+        }
+        views[row] = view;
     }
 
     /// Gives column `to` the value that `from` was given in the current row; the bytes are shared.
     #[inline]
     pub(crate) fn share(&mut self, from: usize, to: usize) {
-        let view = self.columns[from].views[self.row];
-        self.columns[to].set(self.row, view, self.capacity);
+        let view = self.columns[from][self.row];
+        self.put(to, self.row, view);
     }
 
     /// Gives a column the same value in all rows so far; the bytes are stored once.
     pub(crate) fn fill(&mut self, column: usize, text: &str) {
         let view = self.view(text);
         for row in 0..self.row {
-            self.columns[column].set(row, view, self.capacity);
+            self.put(column, row, view);
         }
     }
 
@@ -90,8 +91,12 @@ impl TextColumns {
         let rows = self.row;
         let buffers: Arc<[Buffer]> = Arc::new([self.block, Buffer::from_vec(self.side)]);
         let all_null: ArrayRef = Arc::new(StringViewArray::new_null(rows));
-        let finish = |column: Column| {
-            if column.views.is_empty() { all_null.clone() } else { Arc::new(column.finish(rows, &buffers)) as ArrayRef }
+        let finish = |mut views: Vec<u128>| {
+            if views.is_empty() {
+                return all_null.clone();
+            }
+            views.truncate(rows);
+            Arc::new(array(views, &buffers))
         };
         self.columns.into_iter().map(finish).collect()
     }
@@ -137,26 +142,15 @@ fn long_view(bytes: &[u8], buffer: u128, at: usize) -> u128 {
     u128::from(at) << 96 | buffer << 64 | u128::from(prefix) << 32 | u128::from(length)
 }
 
-impl Column {
-    #[inline]
-    fn set(&mut self, row: usize, view: u128, capacity: usize) {
-        if self.views.is_empty() {
-            self.views = vec![0; capacity];
-            self.valid = Validity::new(capacity);
-        }
-        self.views[row] = view;
-        self.valid.set(row);
-    }
-
-    fn finish(mut self, rows: usize, buffers: &Arc<[Buffer]>) -> StringViewArray {
-        self.views.truncate(rows);
-        let views = ScalarBuffer::from(self.views);
-        let nulls = self.valid.finish(rows);
-        debug_assert!(StringViewArray::try_new(views.clone(), buffers.clone(), nulls.clone()).is_ok());
-        // SAFETY: the module's comment says why each view is UTF-8 and within `buffers`; a view of zero, as rows without
-        // a value have, is the empty text. `nulls` is as long as `views`.
-        unsafe { StringViewArray::new_unchecked(views, buffers.clone(), nulls) }
-    }
+/// An array of these views.
+fn array(views: Vec<u128>, buffers: &Arc<[Buffer]>) -> StringViewArray {
+    let valid = BooleanBuffer::collect_bool(views.len(), |row| views[row] != 0);
+    let nulls = Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0);
+    let views = ScalarBuffer::from(views);
+    debug_assert!(StringViewArray::try_new(views.clone(), buffers.clone(), nulls.clone()).is_ok());
+    // SAFETY: the module's comment says why each view is UTF-8 and within `buffers`; zero is the view of the empty text.
+    // `nulls` is as long as `views`.
+    unsafe { StringViewArray::new_unchecked(views, buffers.clone(), nulls) }
 }
 
 #[cfg(test)]
@@ -182,13 +176,14 @@ mod tests {
                 let part = &text[a.min(b)..a.max(b)];
                 columns.set(0, Some(part));
                 columns.set(1, other.as_deref());
-                if *share {
+                if *share && !part.is_empty() {
                     columns.share(0, 2);
                 }
                 columns.next_row();
-                expected[0].push(Some(part));
-                expected[1].push(other.as_deref());
-                expected[2].push(share.then_some(part));
+                let not_empty = |text: Option<&'_ str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+                expected[0].push(not_empty(Some(part)));
+                expected[1].push(not_empty(other.as_deref()));
+                expected[2].push(not_empty(share.then_some(part)));
             }
             let arrays = columns.finish();
             for (array, expected) in arrays.iter().zip(&expected) {
@@ -199,7 +194,8 @@ mod tests {
                     array.nulls().cloned(),
                 );
                 prop_assert_eq!(array, &checked);
-                prop_assert_eq!(array.iter().collect::<Vec<_>>(), expected.clone());
+                let values: Vec<_> = array.iter().map(|value| value.map(str::to_owned)).collect();
+                prop_assert_eq!(&values, expected);
             }
             prop_assert_eq!(arrays[3].null_count(), rows.len());
         }

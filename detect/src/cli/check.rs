@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::setup::RuleArgs;
 use super::Outcome;
+use super::setup::RuleArgs;
 use crate::engine::Engine;
 use crate::run;
 
@@ -24,10 +24,15 @@ pub async fn main(mut args: Args) -> Result<Outcome> {
     args.rules.rules.append(&mut args.paths);
     let setup = args.rules.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
-    let mut problems: Vec<String> = setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)).collect();
+    let mut problems: Vec<String> =
+        setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)).collect();
     if args.rules.config.is_some() {
         problems.extend(run::destinations(&setup.config).err().map(|e| e.to_string()));
-        let missing = setup.config.sources.iter().filter(|s| tripline_ingest::discover(&s.path.display().to_string()).files.is_empty());
+        let missing = setup
+            .config
+            .sources
+            .iter()
+            .filter(|s| tripline_ingest::discover(&s.path.display().to_string()).files.is_empty());
         problems.extend(missing.map(|s| format!("warning: the source {} has no files yet", s.path.display())));
     }
     for rule in engine.rules() {
@@ -39,7 +44,11 @@ pub async fn main(mut args: Args) -> Result<Outcome> {
     }
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     for exception in setup.exceptions.list.iter().filter(|e| e.config.expires.to_string() <= today) {
-        eprintln!("\nwarning: the exception for {} ({}) has expired", exception.config.rules.join(", "), exception.config.reason);
+        eprintln!(
+            "\nwarning: the exception for {} ({}) has expired",
+            exception.config.rules.join(", "),
+            exception.config.reason
+        );
     }
     let wrong = problems.iter().filter(|p| !p.starts_with("warning:")).count();
     eprintln!("\n{} rules are fine, {wrong} problem{}", engine.rules().count(), if wrong == 1 { "" } else { "s" });

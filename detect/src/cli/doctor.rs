@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use tripline_ingest::SourceOptions;
 
+use super::Outcome;
 use super::output::{bytes, plain, thousands, time};
 use super::setup::RuleArgs;
-use super::Outcome;
 use crate::doctor::{Ability, Examination, advice};
 use crate::engine::Engine;
 use crate::input::{Input, Progress, find_files};
@@ -49,7 +49,13 @@ pub async fn main(args: Args) -> Result<Outcome> {
     while input.next_chunk(64 * 1024, |batch, _| examination.add(&batch.rows, batch.newest_before)).is_some() {}
 
     let rejected: u64 = input.summary.rejects.values().sum();
-    println!("\nRequests\n  {} in {} lines, {} rejected, {} clients", thousands(examination.rows()), thousands(input.summary.lines), thousands(rejected), thousands(examination.clients() as u64));
+    println!(
+        "\nRequests\n  {} in {} lines, {} rejected, {} clients",
+        thousands(examination.rows()),
+        thousands(input.summary.lines),
+        thousands(rejected),
+        thousands(examination.clients() as u64)
+    );
     if let Some((first, newest)) = examination.span() {
         println!("  from {} to {} UTC", time(first), time(newest));
     }
@@ -75,5 +81,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
     for problem in setup.problems.iter().cloned().chain(broken.iter().map(ToString::to_string)) {
         eprintln!("\n{problem}");
     }
-    Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && input.summary.problems.is_empty() { Outcome::Done } else { Outcome::Incomplete })
+    Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && input.summary.problems.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Incomplete
+    })
 }

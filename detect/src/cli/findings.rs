@@ -41,11 +41,16 @@ impl Findings {
             alerts.sort_by_key(|a| (a.first_seen, a.id.clone()));
             let first = alerts[0];
             let owasp = if first.owasp.is_empty() { String::new() } else { format!(" ({})", first.owasp.join(", ")) };
-            let _ = writeln!(text, "{}  {}{owasp}", first.severity.to_string().to_uppercase(), plain(&first.title, 120));
+            let _ =
+                writeln!(text, "{}  {}{owasp}", first.severity.to_string().to_uppercase(), plain(&first.title, 120));
             let _ = writeln!(text, "rule {id}, {} alert{}", alerts.len(), if alerts.len() == 1 { "" } else { "s" });
             let _ = writeln!(text, "{}", table(&alerts[..alerts.len().min(ROWS)], width));
             if alerts.len() > ROWS {
-                let _ = writeln!(text, "... and {} more; --format json has them all", thousands((alerts.len() - ROWS) as u64));
+                let _ = writeln!(
+                    text,
+                    "... and {} more; --format json has them all",
+                    thousands((alerts.len() - ROWS) as u64)
+                );
             }
             text.push('\n');
         }
@@ -62,7 +67,9 @@ fn table(alerts: &[&Alert], width: Option<u16>) -> Table {
     }
     let first = alerts[0];
     let names = first.entity.keys().map(String::as_str);
-    table.set_header(names.chain(["first seen (UTC)", "last seen", "windows"]).chain(first.values.keys().map(String::as_str)));
+    table.set_header(
+        names.chain(["first seen (UTC)", "last seen", "windows"]).chain(first.values.keys().map(String::as_str)),
+    );
     for alert in alerts {
         let when = [time(alert.first_seen), time(alert.window.end), thousands(alert.findings)];
         table.add_row(alert.entity.values().map(value).chain(when).chain(alert.values.values().map(value)));

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 findings at or above `--fail-on`, or failed tests; 2 could not do (all of) the job.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +28,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 findings at or above --fail-on, or failed tests; 2 could not do (all of) the job.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 findings at or above --fail-on, or failed tests; 2 could not do (all of) the job.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -63,7 +64,12 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

@@ -40,7 +40,8 @@ pub fn value(value: &serde_json::Value) -> String {
 
 /// µs since the epoch as `2026-03-02 07:00:00`, UTC.
 pub fn time(us: i64) -> String {
-    jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    jiff::Timestamp::from_microsecond(us)
+        .map_or_else(|_| us.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// A batch with all strings made plain, for a table on a terminal.
@@ -54,7 +55,13 @@ pub fn plain_batch(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
         Ok(Arc::new(plain))
     });
     let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
-    let fields = batch.schema().fields().iter().zip(&columns).map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect::<Vec<_>>();
+    let fields = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true))
+        .collect::<Vec<_>>();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 

@@ -8,8 +8,8 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use tripline_ingest::SourceOptions;
 
-use super::output::{plain, thousands};
 use super::Outcome;
+use super::output::{plain, thousands};
 use crate::input::{Input, Progress, find_files};
 
 /// Arguments of `parse`.
@@ -33,7 +33,11 @@ fn format_name(name: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn main(args: &Args) -> Result<Outcome> {
-    let options = SourceOptions { format: args.format.clone(), trusted_proxies: args.trusted_proxy.clone(), ..SourceOptions::default() };
+    let options = SourceOptions {
+        format: args.format.clone(),
+        trusted_proxies: args.trusted_proxy.clone(),
+        ..SourceOptions::default()
+    };
     let patterns: Vec<_> = args.paths.iter().map(|p| (p.clone(), options.clone())).collect();
     let (files, problems) = find_files(&patterns);
     for problem in &problems {
@@ -43,14 +47,21 @@ pub fn main(args: &Args) -> Result<Outcome> {
         bail!("there is nothing to parse in {}", args.paths.join(", "));
     }
     let mut input = Input::new(files, Arc::new(Progress::default()));
-    let mut out = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(io::BufWriter::new(io::stdout()));
+    let mut out =
+        WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(io::BufWriter::new(io::stdout()));
     let mut written = Ok(());
     let mut batches = Vec::new();
     while written.is_ok() {
         let more = input.next_chunk(1, |batch, path| {
             batches.push(batch.rows.clone());
             for reject in &batch.rejects {
-                eprintln!("{}: byte {}: {}: {}", path.display(), reject.offset, reject.reason, plain(&reject.line, 200));
+                eprintln!(
+                    "{}: byte {}: {}: {}",
+                    path.display(),
+                    reject.offset,
+                    reject.reason,
+                    plain(&reject.line, 200)
+                );
             }
         });
         for rows in batches.drain(..) {
@@ -73,5 +84,9 @@ pub fn main(args: &Args) -> Result<Outcome> {
     for problem in &summary.problems {
         eprintln!("warning: {problem}");
     }
-    Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && summary.problems.is_empty() { Outcome::Done } else { Outcome::Incomplete })
+    Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && summary.problems.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Incomplete
+    })
 }

@@ -16,9 +16,9 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::parquet::arrow::ArrowWriter;
 use futures::StreamExt;
 
+use super::Outcome;
 use super::output::plain_batch;
 use super::setup::RuleArgs;
-use super::Outcome;
 use crate::diagnostic::Diagnostic;
 use crate::input::find_files;
 use crate::query::{BatchSession, LogPartition, Problems};
@@ -26,9 +26,11 @@ use crate::rules::Rule;
 
 /// Arguments of `query`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The table is `requests`; baselines are tables, too. Windows: tumble(requests, ts, INTERVAL '10 minutes'), \
+#[command(
+    after_help = "The table is `requests`; baselines are tables, too. Windows: tumble(requests, ts, INTERVAL '10 minutes'), \
     hop(requests, ts, INTERVAL '1 minute', INTERVAL '10 minutes').\n\n\
-    tripline query \"SELECT route, count(*) AS n FROM requests GROUP BY route ORDER BY n DESC LIMIT 20\" --logs access.log")]
+    tripline query \"SELECT route, count(*) AS n FROM requests GROUP BY route ORDER BY n DESC LIMIT 20\" --logs access.log"
+)]
 pub struct Args {
     /// The SQL
     #[arg(required_unless_present_any = ["rule", "file"], conflicts_with_all = ["rule", "file"])]
@@ -70,7 +72,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
     for problem in &setup.problems {
         eprintln!("{problem}\n");
     }
-    let mut patterns: Vec<_> = args.logs.iter().map(|path| (path.clone(), tripline_ingest::SourceOptions::default())).collect();
+    let mut patterns: Vec<_> =
+        args.logs.iter().map(|path| (path.clone(), tripline_ingest::SourceOptions::default())).collect();
     if patterns.is_empty() {
         for source in &setup.config.sources {
             patterns.push((source.path.display().to_string(), source.options().map_err(|(_, e)| anyhow::anyhow!(e))?));
@@ -87,7 +90,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
         eprintln!("note: no --logs and no config: the table requests is empty");
     }
     let problems = Problems::default();
-    let partitions = files.into_iter().map(|f| Arc::new(LogPartition::new(f.probe, f.options, Arc::clone(&problems))) as _).collect();
+    let partitions = files
+        .into_iter()
+        .map(|f| Arc::new(LogPartition::new(f.probe, f.options, Arc::clone(&problems))) as _)
+        .collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let session = BatchSession::new(partitions, &setup.rules, setup.exceptions.keep, threads).await?;
 
@@ -139,9 +145,13 @@ async fn write_rows(args: &Args, mut stream: SendableRecordBatchStream) -> Resul
     let mut rows: Box<dyn Rows> = match (args.format, &args.output) {
         (Format::Parquet, None) => bail!("parquet is not for a terminal: name a file with --output"),
         (Format::Parquet, Some(path)) => Box::new(ArrowWriter::try_new(create(path)?, schema, None)?),
-        (Format::Table, output) => Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output.as_ref())? }),
+        (Format::Table, output) => {
+            Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output.as_ref())? })
+        }
         (Format::Csv, output) => Box::new(arrow::csv::Writer::new(open(output.as_ref())?)),
-        (Format::Json, output) => Box::new(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(open(output.as_ref())?)),
+        (Format::Json, output) => {
+            Box::new(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(open(output.as_ref())?))
+        }
     };
     while let Some(batch) = stream.next().await {
         rows.add(&batch?)?;

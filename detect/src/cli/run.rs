@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::setup::RuleArgs;
 use super::Outcome;
+use super::setup::RuleArgs;
 use crate::engine::Engine;
 use crate::rules::Rule;
 use crate::run::run;

@@ -88,7 +88,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let scanned = scanned.context("the scan stopped")?;
     written?;
     if args.format == Format::Table {
-        let width = io::stdout().is_terminal().then_some(None).unwrap_or(Some(160));
+        let width = if io::stdout().is_terminal() { None } else { Some(160) };
         let mut out = io::stdout().lock();
         match findings.len() {
             0 => writeln!(out, "no findings")?,
@@ -110,11 +110,18 @@ pub async fn main(args: Args) -> Result<Outcome> {
 /// The files to read, with the settings of the config's source that names them; and whether a PATH could not be used.
 fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<InputFile>, bool)> {
     // Settings of the config's sources apply to the files they name, wherever PATH found them.
-    let sources = config.sources.iter().map(|s| Ok((s.path.display().to_string(), s.options().map_err(|(_, e)| anyhow::anyhow!(e))?)));
+    let sources = config
+        .sources
+        .iter()
+        .map(|s| Ok((s.path.display().to_string(), s.options().map_err(|(_, e)| anyhow::anyhow!(e))?)));
     let sources = sources.collect::<Result<Vec<_>>>()?;
     let mut patterns = Vec::new();
     for path in &args.paths {
-        let options = sources.iter().find(|(source, _)| path.starts_with(source.as_str())).map(|(_, o)| o.clone()).unwrap_or_default();
+        let options = sources
+            .iter()
+            .find(|(source, _)| path.starts_with(source.as_str()))
+            .map(|(_, o)| o.clone())
+            .unwrap_or_default();
         patterns.push((path.clone(), options));
     }
     let (files, problems) = find_files(&patterns);
@@ -137,13 +144,16 @@ fn print_json(alert: &Alert) -> Result<()> {
 /// A day or an instant, µs.
 pub fn parse_time(text: &str) -> Result<i64, String> {
     let day = text.parse::<jiff::civil::Date>().ok().filter(|_| !text.contains('T'));
-    let instant = day.and_then(|d| jiff::tz::TimeZone::UTC.to_timestamp(d.at(0, 0, 0, 0)).ok()).or_else(|| text.parse().ok());
-    instant.map(jiff::Timestamp::as_microsecond).ok_or_else(|| "write a day as 2026-03-02, or an instant as 2026-03-02T07:00:00Z".into())
+    let instant =
+        day.and_then(|d| jiff::tz::TimeZone::UTC.to_timestamp(d.at(0, 0, 0, 0)).ok()).or_else(|| text.parse().ok());
+    instant
+        .map(jiff::Timestamp::as_microsecond)
+        .ok_or_else(|| "write a day as 2026-03-02, or an instant as 2026-03-02T07:00:00Z".into())
 }
 
 /// The progress bar, drawn from a thread of its own so that it moves while a window closes.
 struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     done: std::sync::mpsc::Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -159,12 +169,17 @@ impl Bar {
             let started = Instant::now();
             while stop.recv_timeout(Duration::from_millis(200)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 drawn.set_position(progress.bytes.load(Relaxed));
-                #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate for people"
+                )]
                 let rate = (progress.lines.load(Relaxed) as f64 / started.elapsed().as_secs_f64().max(0.001)) as u64;
                 drawn.set_message(format!("{} lines/s", thousands(rate)));
             }
         });
-        Self { bar, done, thread: Some(thread) }
+        Self { drawn: bar, done, thread: Some(thread) }
     }
 
     fn finish(mut self) {
@@ -173,6 +188,6 @@ impl Bar {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }

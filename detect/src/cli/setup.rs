@@ -51,8 +51,13 @@ impl RuleArgs {
         let mut rules = loaded.rules;
         for (id, params) in &config.rules.params {
             match rules.iter_mut().find(|r| r.id == *id) {
-                Some(rule) => rule.override_params(params).map_err(|e| anyhow::anyhow!("in [rules.params] of the config: {e}"))?,
-                None => bail!("the config sets parameters of the rule {id:?}, but there is none; `tripline check` lists the rules"),
+                Some(rule) => {
+                    rule.override_params(params)
+                        .map_err(|e| anyhow::anyhow!("in [rules.params] of the config: {e}"))?;
+                }
+                None => bail!(
+                    "the config sets parameters of the rule {id:?}, but there is none; `tripline check` lists the rules"
+                ),
             }
         }
         for pattern in config.rules.disable.iter().chain(&self.only) {

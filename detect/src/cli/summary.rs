@@ -12,9 +12,22 @@ pub fn render(read: &ReadSummary, late_rows: u64, exceptions: &Exceptions, time:
     let mut text = String::new();
     let files: u64 = read.formats.values().sum();
     let formats: Vec<_> = read.formats.iter().map(|(format, n)| format!("{n} {format}")).collect();
-    let _ = writeln!(text, "read      {} file{} ({}), {}", thousands(files), plural(files), formats.join(", "), bytes(read.bytes));
+    let _ = writeln!(
+        text,
+        "read      {} file{} ({}), {}",
+        thousands(files),
+        plural(files),
+        formats.join(", "),
+        bytes(read.bytes)
+    );
     let rejected: u64 = read.rejects.values().sum();
-    let _ = writeln!(text, "lines     {}: {} requests, {} rejected", thousands(read.lines), thousands(read.rows), thousands(rejected));
+    let _ = writeln!(
+        text,
+        "lines     {}: {} requests, {} rejected",
+        thousands(read.lines),
+        thousands(read.rows),
+        thousands(rejected)
+    );
     for (reason, n) in &read.rejects {
         let _ = writeln!(text, "rejected  {}: {reason}", thousands(*n));
     }
@@ -32,10 +45,23 @@ pub fn render(read: &ReadSummary, late_rows: u64, exceptions: &Exceptions, time:
     for (n, what) in counted.into_iter().filter(|(n, _)| *n > 0) {
         let _ = writeln!(text, "note      {} {what}", thousands(n));
     }
-    let _ = writeln!(text, "late rows {}{}", thousands(late_rows), if late_rows > 0 { " (came after their window had closed; see `lateness` in the config)" } else { "" });
+    let _ = writeln!(
+        text,
+        "late rows {}{}",
+        thousands(late_rows),
+        if late_rows > 0 { " (came after their window had closed; see `lateness` in the config)" } else { "" }
+    );
     for exception in &exceptions.list {
         let c = &exception.config;
-        let _ = writeln!(text, "exception {} rows not seen by {}: {} ({}, until {})", thousands(exception.hits), c.rules.join(", "), plain(&c.reason, 80), plain(&c.owner, 40), c.expires);
+        let _ = writeln!(
+            text,
+            "exception {} rows not seen by {}: {} ({}, until {})",
+            thousands(exception.hits),
+            c.rules.join(", "),
+            plain(&c.reason, 80),
+            plain(&c.owner, 40),
+            c.expires
+        );
     }
     for problem in &read.problems {
         let _ = writeln!(text, "problem   {}", plain(problem, 300));

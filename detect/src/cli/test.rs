@@ -10,8 +10,10 @@ use crate::rules::{Loaded, Rule};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Beside a rule, tests/NAME.log (or .log.gz, .log.zst) is a log, and tests/NAME.expected.jsonl the alerts it must raise, \
-    one a line: {\"entity\": {...}, \"findings\": N, \"values\": {...}}. Without the second file the rule must stay quiet.")]
+#[command(
+    after_help = "Beside a rule, tests/NAME.log (or .log.gz, .log.zst) is a log, and tests/NAME.expected.jsonl the alerts it must raise, \
+    one a line: {\"entity\": {...}, \"findings\": N, \"values\": {...}}. Without the second file the rule must stay quiet."
+)]
 pub struct Args {
     /// Folders of rules, or rule files
     #[arg(value_name = "PATH", default_value = "rules")]
@@ -32,7 +34,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
             failed += 1;
         }
         let mut others = loaded.rules.clone();
-        others.extend(shipped.iter().filter(|s| !loaded.rules.iter().any(|r| r.table_name() == s.table_name())).cloned());
+        others
+            .extend(shipped.iter().filter(|s| !loaded.rules.iter().any(|r| r.table_name() == s.table_name())).cloned());
         for rule in &loaded.rules {
             let fixtures = fixtures(Path::new(&rule.origin));
             if fixtures.is_empty() {
@@ -53,7 +56,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
     }
     println!("\n{passed} passed, {failed} failed");
     if passed + failed == 0 {
-        bail!("there is nothing to test in {}", args.paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "));
+        bail!(
+            "there is nothing to test in {}",
+            args.paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+        );
     }
     Ok(if failed == 0 { Outcome::Done } else { Outcome::Found })
 }
@@ -65,7 +71,8 @@ async fn check(fixture: &Fixture, rule: &Rule, others: &[Rule], update: bool) ->
     };
     if update && !raised.is_empty() {
         let lines: Vec<String> = raised.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-        std::fs::write(&fixture.expected, lines.join("\n") + "\n").with_context(|| fixture.expected.display().to_string())?;
+        std::fs::write(&fixture.expected, lines.join("\n") + "\n")
+            .with_context(|| fixture.expected.display().to_string())?;
     }
     let expected = match fixture.expectation() {
         Ok(expected) => expected,

@@ -56,7 +56,9 @@ impl Engine {
                     value.extend(to_ipc(&piece.rows)?);
                     changes.put(&format!("state/{id}/{i}/{}", piece.number), value);
                 }
-                changes.deletes.extend(difference.removed.into_iter().map(|n| format!("state/{id}/{i}/{n}").into_bytes()));
+                changes
+                    .deletes
+                    .extend(difference.removed.into_iter().map(|n| format!("state/{id}/{i}/{n}").into_bytes()));
             }
         }
         for (table, baseline) in &self.baselines {
@@ -97,7 +99,9 @@ impl Engine {
                 }
                 other => {
                     if other.is_some() {
-                        notices.push(format!("the rule {id} has changed since the last run: it starts fresh with the next whole window"));
+                        notices.push(format!(
+                            "the rule {id} has changed since the last run: it starts fresh with the next whole window"
+                        ));
                     }
                     state.complete_from = self.newest.saturating_add(1);
                     continue;
@@ -105,7 +109,11 @@ impl Engine {
             }
             for (i, store) in state.stores.iter_mut().enumerate() {
                 let prefix = format!("state/{id}/{i}/");
-                let pieces: Vec<String> = rows.range(prefix.clone()..).map(|(k, _)| k.clone()).take_while(|k| k.starts_with(&prefix)).collect();
+                let pieces: Vec<String> = rows
+                    .range(prefix.clone()..)
+                    .map(|(k, _)| k.clone())
+                    .take_while(|k| k.starts_with(&prefix))
+                    .collect();
                 for key in pieces {
                     let Some(value) = rows.remove(&key) else { continue };
                     match piece(&key[prefix.len()..], &value) {

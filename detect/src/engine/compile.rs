@@ -31,7 +31,12 @@ use crate::rules::Rule;
 /// The schema of what a streaming plan scans: `requests` and the row's pane.
 pub fn paned_schema() -> SchemaRef {
     let bound = |name| Arc::new(Field::new(name, timestamp_type(), false));
-    let fields = tripline_ingest::schema().fields().iter().cloned().chain([bound(WINDOW_START), bound(WINDOW_END)]).collect::<Vec<_>>();
+    let fields = tripline_ingest::schema()
+        .fields()
+        .iter()
+        .cloned()
+        .chain([bound(WINDOW_START), bound(WINDOW_END)])
+        .collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 
@@ -71,7 +76,11 @@ pub struct Split {
 
 /// Plans `rule`. `baselines` are those it may join, with the schema of their rows; rows for which `keep` is not true are not
 /// seen by the rule.
-pub async fn compile(rule: &Rule, baselines: &BTreeMap<String, SchemaRef>, keep: Option<Expr>) -> std::result::Result<CompiledRule, Diagnostic> {
+pub async fn compile(
+    rule: &Rule,
+    baselines: &BTreeMap<String, SchemaRef>,
+    keep: Option<Expr>,
+) -> std::result::Result<CompiledRule, Diagnostic> {
     let explain = |e: DataFusionError| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
     let input = Slot::new(paned_schema());
     let table: Arc<dyn TableProvider> = Arc::new(input.table().map_err(explain)?);
@@ -92,14 +101,12 @@ pub async fn compile(rule: &Rule, baselines: &BTreeMap<String, SchemaRef>, keep:
 
     let plan = plan(&state, rule).await.map_err(explain)?;
     let names: Vec<_> = baselines.keys().cloned().collect();
-    Tables { baselines: &names }.check(&plan).map_err(|refusal| {
-        match refusal.span {
-            Some(span) => {
-                let error = super::window::refuse(refusal.message, Some(span), refusal.help);
-                Diagnostic::from_datafusion(&rule.origin, &rule.text, &error)
-            }
-            None => rule.problem_at(refusal.word, refusal.message).with_help(refusal.help),
+    Tables { baselines: &names }.check(&plan).map_err(|refusal| match refusal.span {
+        Some(span) => {
+            let error = super::window::refuse(refusal.message, Some(span), refusal.help);
+            Diagnostic::from_datafusion(&rule.origin, &rule.text, &error)
         }
+        None => rule.problem_at(refusal.word, refusal.message).with_help(refusal.help),
     })?;
     let window = planner.window().ok_or_else(|| rule.problem_at("FROM", "the rule reads no window"))?;
     check_output(rule, &plan)?;
@@ -111,10 +118,20 @@ pub async fn compile(rule: &Rule, baselines: &BTreeMap<String, SchemaRef>, keep:
     let mut splits = Vec::new();
     let rest = split(physical, &mut splits).map_err(explain)?;
     if splits.is_empty() {
-        return Err(rule.problem_at("GROUP BY", "this rule's aggregate cannot run incrementally")
+        return Err(rule
+            .problem_at("GROUP BY", "this rule's aggregate cannot run incrementally")
             .with_help("group by window_start, window_end and the rule's keys with ordinary aggregates"));
     }
-    Ok(CompiledRule { rule: rule.clone(), window, splits, input, baselines: slots, columns, rest, context: state.task_ctx() })
+    Ok(CompiledRule {
+        rule: rule.clone(),
+        window,
+        splits,
+        input,
+        baselines: slots,
+        columns,
+        rest,
+        context: state.task_ctx(),
+    })
 }
 
 /// Parses and plans a rule's SQL with its parameters, not optimised.
@@ -125,7 +142,9 @@ pub async fn plan(state: &SessionState, rule: &Rule) -> Result<LogicalPlan> {
     if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_)) {
         return Err(DataFusionError::Plan("a rule is one SELECT".into()));
     }
-    plan.with_param_values(ParamValues::from(rule.params.iter().map(|(k, v)| (k.as_str(), v.clone())).collect::<Vec<_>>()))
+    plan.with_param_values(ParamValues::from(
+        rule.params.iter().map(|(k, v)| (k.as_str(), v.clone())).collect::<Vec<_>>(),
+    ))
 }
 
 /// The output must have the entity's columns, each name once.
@@ -133,13 +152,20 @@ fn check_output(rule: &Rule, plan: &LogicalPlan) -> std::result::Result<(), Diag
     let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            return Err(rule.problem_at(name, format!("two columns of the result are named {name}")).with_help("give one another name with AS"));
+            return Err(rule
+                .problem_at(name, format!("two columns of the result are named {name}"))
+                .with_help("give one another name with AS"));
         }
     }
     for column in &rule.header.entity {
         if !names.contains(&column.as_str()) {
-            return Err(Diagnostic::at_word(&rule.origin, &rule.text, column, format!("the entity names {column}, but the rule does not return it"))
-                .with_help(format!("the rule returns: {}", names.join(", "))));
+            return Err(Diagnostic::at_word(
+                &rule.origin,
+                &rule.text,
+                column,
+                format!("the entity names {column}, but the rule does not return it"),
+            )
+            .with_help(format!("the rule returns: {}", names.join(", "))));
         }
     }
     Ok(())
@@ -191,7 +217,8 @@ fn split(plan: Arc<dyn ExecutionPlan>, splits: &mut Vec<Split>) -> Result<Arc<dy
 fn final_over_partial(node: &Arc<dyn ExecutionPlan>) -> Option<&AggregateExec> {
     let finish = node.downcast_ref::<AggregateExec>()?;
     let partial = finish.input().downcast_ref::<AggregateExec>()?;
-    (finish.mode().input_mode() == AggregateMode::Final.input_mode() && *partial.mode() == AggregateMode::Partial).then_some(partial)
+    (finish.mode().input_mode() == AggregateMode::Final.input_mode() && *partial.mode() == AggregateMode::Partial)
+        .then_some(partial)
 }
 
 fn contains_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
@@ -268,7 +295,7 @@ impl CompiledRule {
             hash.update(displayable(split.partial.as_ref()).indent(false).to_string());
             hash.update(format!("{:?}", split.state_schema));
         }
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", hash.finalize())
     }
 
     async fn run(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>> {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt16Array, UInt64Array, new_null_array};
+use arrow::array::{
+    ArrayRef, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt16Array, UInt64Array,
+    new_null_array,
+};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -39,7 +42,14 @@ enum Step {
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (-40i64..40, 0u8..4, proptest::option::weighted(0.8, 0u8..9), prop_oneof![Just(200u16), Just(404), Just(401)], proptest::option::of(any::<u8>()), any::<u8>());
+    let row = (
+        -40i64..40,
+        0u8..4,
+        proptest::option::weighted(0.8, 0u8..9),
+        prop_oneof![Just(200u16), Just(404), Just(401)],
+        proptest::option::of(any::<u8>()),
+        any::<u8>(),
+    );
     // A walk: mostly forwards, sometimes back, with ties and gaps, from before 1970.
     proptest::collection::vec(row, 0..60).prop_map(|rows| {
         let mut clock = -600;
@@ -124,10 +134,18 @@ fn batch(rows: &[Row]) -> RecordBatch {
     let schema = tripline_ingest::schema();
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
-            "ts" => Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.ts)).with_timezone("UTC")),
-            "client" => Arc::new(StringViewArray::from_iter_values(rows.iter().map(|r| format!("client-{}-of-the-test", r.client)))),
+            "ts" => {
+                Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.ts)).with_timezone("UTC"))
+            }
+            "client" => Arc::new(StringViewArray::from_iter_values(
+                rows.iter().map(|r| format!("client-{}-of-the-test", r.client)),
+            )),
             // One object in nine is no number: a cast of it fails.
-            "object" => Arc::new(rows.iter().map(|r| r.object.map(|o| if o == 8 { "x".into() } else { o.to_string() })).collect::<StringViewArray>()),
+            "object" => Arc::new(
+                rows.iter()
+                    .map(|r| r.object.map(|o| if o == 8 { "x".into() } else { o.to_string() }))
+                    .collect::<StringViewArray>(),
+            ),
             "status" => Arc::new(rows.iter().map(|r| Some(r.status)).collect::<UInt16Array>()),
             "bytes_out" => Arc::new(rows.iter().map(|r| r.bytes.map(u64::from)).collect::<UInt64Array>()),
             "duration_ms" => Arc::new(rows.iter().map(|r| Some(f64::from(r.eighths) / 8.0)).collect::<Float64Array>()),

@@ -90,7 +90,9 @@ pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRe
         .into_iter()
         .map(|(late_until, rows)| {
             let mut mask = vec![false; file.rows.num_rows()];
-            rows.into_iter().for_each(|i| mask[i] = true);
+            for i in rows {
+                mask[i] = true;
+            }
             let rows = filter_record_batch(&file.rows, &BooleanArray::from(mask))?;
             Ok(Paned { rows: with_panes(&rows, window, schema)?, late_until })
         })
@@ -110,6 +112,7 @@ fn with_panes(rows: &RecordBatch, window: WindowSpec, schema: &SchemaRef) -> Res
     });
     let starts: TimestampMicrosecondArray = TimestampMicrosecondArray::from_iter_values(panes).with_timezone("UTC");
     let ends = starts.unary::<_, TimestampMicrosecondType>(|start| start + window.slide).with_timezone("UTC");
-    let columns = rows.columns().iter().cloned().chain([Arc::new(starts) as ArrayRef, Arc::new(ends) as ArrayRef]).collect();
+    let columns =
+        rows.columns().iter().cloned().chain([Arc::new(starts) as ArrayRef, Arc::new(ends) as ArrayRef]).collect();
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

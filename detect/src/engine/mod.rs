@@ -33,9 +33,9 @@ mod equality;
 mod hostile;
 pub mod lateness;
 mod leaf;
+pub mod panes;
 #[cfg(test)]
 mod refusals;
-pub mod panes;
 pub mod session;
 pub mod validate;
 pub mod window;
@@ -112,7 +112,12 @@ impl Engine {
         (engine, problems)
     }
 
-    async fn add(&mut self, rule: &Rule, tables: &BTreeMap<String, SchemaRef>, keep: &Keep) -> std::result::Result<SchemaRef, Diagnostic> {
+    async fn add(
+        &mut self,
+        rule: &Rule,
+        tables: &BTreeMap<String, SchemaRef>,
+        keep: &Keep,
+    ) -> std::result::Result<SchemaRef, Diagnostic> {
         let compiled = compile(rule, tables, keep.get(&rule.id).cloned()).await?;
         let schema = compiled.output_schema();
         if rule.is_baseline() {
@@ -189,7 +194,11 @@ impl Engine {
             .each_rule(move |mut rule| {
                 let baselines = Arc::clone(&shared);
                 async move {
-                    let closed = if rule.compiled.rule.is_baseline() { Vec::new() } else { rule.close(from, watermark, &baselines).await? };
+                    let closed = if rule.compiled.rule.is_baseline() {
+                        Vec::new()
+                    } else {
+                        rule.close(from, watermark, &baselines).await?
+                    };
                     Ok((rule.forgetting(watermark), closed))
                 }
             })
@@ -276,7 +285,8 @@ impl RuleState {
     fn window_ends(&self, from: i64, to: i64) -> BTreeSet<i64> {
         let window = self.compiled.window;
         let keys = self.stores.iter().flat_map(PaneStore::keys);
-        let ends = keys.flat_map(|key| window.ends(key.pane).filter(move |&end| end >= key.first_end && end > from && end <= to));
+        let ends = keys
+            .flat_map(|key| window.ends(key.pane).filter(move |&end| end >= key.first_end && end > from && end <= to));
         ends.filter(|end| end - window.size >= self.complete_from).collect()
     }
 

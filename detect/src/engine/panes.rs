@@ -51,9 +51,15 @@ pub struct PaneStore {
 impl PaneStore {
     /// Adds state rows as the Partial half gave them; the pane is read from the rows' bounds. `late_until`: the rows came late for
     /// windows that end before it.
-    pub fn add(&mut self, split: &Split, window: WindowSpec, states: Vec<RecordBatch>, late_until: Option<i64>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        split: &Split,
+        window: WindowSpec,
+        states: Vec<RecordBatch>,
+        late_until: Option<i64>,
+    ) -> Result<()> {
         for batch in states {
-            for (pane, rows) in by_pane(split, window, batch)? {
+            for (pane, rows) in by_pane(split, window, &batch)? {
                 let first_end = late_until.unwrap_or(pane + window.slide).max(pane + window.slide);
                 self.insert(PaneKey { pane, first_end }, rows);
             }
@@ -144,7 +150,7 @@ impl PaneStore {
 const MIN_MERGE_ROWS: usize = 4096;
 
 /// Splits state rows by the pane they belong to.
-fn by_pane(split: &Split, window: WindowSpec, batch: RecordBatch) -> Result<Vec<(i64, RecordBatch)>> {
+fn by_pane(split: &Split, window: WindowSpec, batch: &RecordBatch) -> Result<Vec<(i64, RecordBatch)>> {
     let (column, shift) = match split.bounds {
         [Some(start), _] => (start, 0),
         [None, Some(end)] => (end, window.slide),
@@ -159,7 +165,7 @@ fn by_pane(split: &Split, window: WindowSpec, batch: RecordBatch) -> Result<Vec<
         .into_iter()
         .map(|pane| {
             let mask: BooleanArray = bounds.values().iter().map(|&b| Some(b == pane)).collect();
-            Ok((pane - shift, compact(&filter_record_batch(&batch, &mask)?)?))
+            Ok((pane - shift, compact(&filter_record_batch(batch, &mask)?)?))
         })
         .collect()
 }
@@ -181,7 +187,8 @@ fn with_bounds(split: &Split, rows: &RecordBatch, start: i64, end: i64) -> Resul
     let mut columns = rows.columns().to_vec();
     for (position, value) in split.bounds.into_iter().zip([start, end]) {
         let Some(position) = position else { continue };
-        let constant = TimestampMicrosecondArray::from_value(value, rows.num_rows()).with_data_type(columns[position].data_type().clone());
+        let constant = TimestampMicrosecondArray::from_value(value, rows.num_rows())
+            .with_data_type(columns[position].data_type().clone());
         columns[position] = Arc::new(constant);
     }
     Ok(RecordBatch::try_new(rows.schema(), columns)?)

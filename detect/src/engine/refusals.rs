@@ -14,7 +14,12 @@ async fn refusal(sql: &str) -> String {
         Err(e) => return e.to_string(),
     };
     let usual = arrow::datatypes::Schema::new(
-        paned_schema().fields().iter().filter(|f| ["client", "window_end", "status"].contains(&f.name().as_str())).cloned().collect::<Vec<_>>(),
+        paned_schema()
+            .fields()
+            .iter()
+            .filter(|f| ["client", "window_end", "status"].contains(&f.name().as_str()))
+            .cloned()
+            .collect::<Vec<_>>(),
     );
     let baselines = BTreeMap::from([("usual".to_owned(), std::sync::Arc::new(usual))]);
     compile(&rule, &baselines, None).await.map_or_else(|e| e.to_string(), |_| "accepted".into())
@@ -37,22 +42,54 @@ const WINDOW: &str = "tumble(requests, ts, INTERVAL '1 minute')";
 
 #[tokio::test]
 async fn every_refusal_points_and_advises() {
-    let sql = format!("SELECT window_start, window_end, clinet FROM {WINDOW} GROUP BY window_start, window_end, clinet");
-    check(&sql, "clinet", "clinet", "").await;
-    check("SELECT window_start, window_end, client, count(*) FROM requests GROUP BY client", "window_start", "window_start", "").await;
-    check("SELECT client, count(*) AS n FROM requests GROUP BY client", "GROUP BY", "does not group by its window", "tumble").await;
-    check(&format!("SELECT client, count(*) AS n FROM {WINDOW} GROUP BY client"), "client", "does not group by its window", "GROUP BY").await;
-    check(&format!("SELECT window_start, client, count(*) AS n FROM {WINDOW} GROUP BY window_start, client"), "SELECT", "does not return window_end", "window_end").await;
+    let sql =
+        format!("SELECT window_start, window_end, clinet FROM {WINDOW} GROUP BY window_start, window_end, clinet");
+    check(&sql, "clinet", "clinet", "possible column requests.client").await;
+    check(
+        "SELECT window_start, window_end, client, count(*) FROM requests GROUP BY client",
+        "window_start",
+        "window_start",
+        "tumble",
+    )
+    .await;
+    check(
+        "SELECT client, count(*) AS n FROM requests GROUP BY client",
+        "GROUP BY",
+        "does not group by its window",
+        "tumble",
+    )
+    .await;
+    check(
+        &format!("SELECT client, count(*) AS n FROM {WINDOW} GROUP BY client"),
+        "client",
+        "does not group by its window",
+        "GROUP BY",
+    )
+    .await;
+    check(
+        &format!("SELECT window_start, client, count(*) AS n FROM {WINDOW} GROUP BY window_start, client"),
+        "SELECT",
+        "does not return window_end",
+        "window_end",
+    )
+    .await;
     let sql = format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS} ORDER BY n");
     check(&sql, "ORDER BY", "no order", "row_number").await;
-    check(&format!("SELECT window_start, window_end, client FROM {WINDOW} {KEYS} LIMIT 5"), "LIMIT", "across windows", "row_number").await;
+    check(
+        &format!("SELECT window_start, window_end, client FROM {WINDOW} {KEYS} LIMIT 5"),
+        "LIMIT",
+        "across windows",
+        "row_number",
+    )
+    .await;
     let sql = format!("SELECT window_start, window_end, client, max(window_end - ts) AS n FROM {WINDOW} {KEYS}");
     check(&sql, "window_end", "before the rows are grouped", "GROUP BY").await;
     let sql = format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} WHERE ts < now() {KEYS}");
     check(&sql, "SELECT", "another answer at another time", "window_start").await;
     let sql = format!("SELECT window_start, window_end, client, array_agg(path) AS n FROM {WINDOW} {KEYS}");
     check(&sql, "SELECT", "order in which rows arrive", "approx_distinct").await;
-    let sql = format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS} HAVING count(*) > $m");
+    let sql =
+        format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS} HAVING count(*) > $m");
     check(&sql, "$m", "no parameter $m", "params are: n").await;
     let sql = format!("SELEC window_start FROM {WINDOW}");
     let text = refusal(&sql).await;
@@ -62,10 +99,23 @@ async fn every_refusal_points_and_advises() {
 #[tokio::test]
 async fn windows_are_checked() {
     let hop = |args: &str| format!("SELECT window_start, window_end, client, count(*) AS n FROM hop({args}) {KEYS}");
-    check(&hop("requests, ts, INTERVAL '7 minutes', INTERVAL '10 minutes'"), "INTERVAL '10 minutes'", "not a multiple", "whole number of slides").await;
-    check(&hop("requests, ts, INTERVAL '1 month', INTERVAL '2 months'"), "INTERVAL '1 month'", "months", "INTERVAL '10 minutes'").await;
+    check(
+        &hop("requests, ts, INTERVAL '7 minutes', INTERVAL '10 minutes'"),
+        "'10 minutes'",
+        "not a multiple",
+        "whole number of slides",
+    )
+    .await;
+    check(
+        &hop("requests, ts, INTERVAL '1 month', INTERVAL '2 months'"),
+        "'1 month'",
+        "months",
+        "INTERVAL '10 minutes'",
+    )
+    .await;
     check(&hop("requests, ts, 60, 600"), "60", "not an interval", "INTERVAL").await;
-    check(&hop("requests, path, INTERVAL '1 minute', INTERVAL '2 minutes'"), "path", "column ts", "hop(requests, ts").await;
+    check(&hop("requests, path, INTERVAL '1 minute', INTERVAL '2 minutes'"), "path", "column ts", "hop(requests, ts")
+        .await;
     let text = refusal(&hop("requests, ts, INTERVAL '1 minute'")).await;
     assert!(text.contains("takes 4 arguments, not 3") && text.contains("slide, size"), "{text}");
     let text = refusal(&hop("request, ts, INTERVAL '1 minute', INTERVAL '1 minute'")).await;
@@ -85,8 +135,20 @@ async fn baselines_are_joined_and_nothing_else() {
     let on = "ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until";
     assert_eq!(refusal(&format!("{w} SELECT w.*, b.status FROM w LEFT JOIN usual b {on}")).await, "accepted");
     check(&format!("{w} SELECT w.* FROM w JOIN usual b {on}"), "JOIN", "no baseline yet", "LEFT JOIN").await;
-    check(&format!("{w} SELECT w.* FROM w LEFT JOIN usual b ON b.client = w.client"), "JOIN", "when a baseline's row holds", "valid_until").await;
-    check(&format!("{w} SELECT w.*, b.valid_until AS u FROM w LEFT JOIN usual b {on}"), "b.valid_until", "not known", "join").await;
+    check(
+        &format!("{w} SELECT w.* FROM w LEFT JOIN usual b ON b.client = w.client"),
+        "JOIN",
+        "when a baseline's row holds",
+        "valid_until",
+    )
+    .await;
+    check(
+        &format!("{w} SELECT w.*, b.valid_until AS u FROM w LEFT JOIN usual b {on}"),
+        "b.valid_until",
+        "not known",
+        "join",
+    )
+    .await;
     let sql = format!("{w}, m AS (SELECT max(status) AS s FROM usual) SELECT w.* FROM w CROSS JOIN m");
     check(&sql, "GROUP BY", "row by row", "LEFT JOIN").await;
 }

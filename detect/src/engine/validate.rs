@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Span, TableReference};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Volatility, Window};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Volatility, Window,
+};
 
 use super::window::{WINDOW_END, WINDOW_START};
 
@@ -317,7 +319,10 @@ impl Tables<'_> {
     fn check_expressions(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
         let mut refusal = None;
         for expr in plan.expressions() {
-            let until = expr.column_refs().into_iter().find(|c| c.name == "valid_until" && !matches!(plan, LogicalPlan::Join(_)));
+            let until = expr
+                .column_refs()
+                .into_iter()
+                .find(|c| c.name == "valid_until" && !matches!(plan, LogicalPlan::Join(_)));
             if let Some(column) = until {
                 return Err(Refusal {
                     message: "valid_until is not known before the next row of its key".into(),
@@ -441,7 +446,9 @@ fn left_only(join_type: JoinType) -> bool {
 fn equates_bounds(filter: &Expr, join: &Join, left: &Bounds, right: &Bounds) -> bool {
     conjuncts(filter).into_iter().any(|e| match e {
         Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {
-            let side = |e: &Expr| bound_of(e, &join.left, left).map(|x| (0, x)).or(bound_of(e, &join.right, right).map(|x| (1, x)));
+            let side = |e: &Expr| {
+                bound_of(e, &join.left, left).map(|x| (0, x)).or(bound_of(e, &join.right, right).map(|x| (1, x)))
+            };
             matches!((side(a), side(b)), (Some((i, x)), Some((j, y))) if i != j && x == y)
         }
         _ => false,
@@ -474,7 +481,9 @@ fn check_baseline_join(join: &Join, keeps_windows: bool) -> Result<(), Refusal> 
     let Some(filter) = &join.filter else {
         return Err(refusal("this join does not say when a baseline's row holds"));
     };
-    if !compares(filter, WINDOW_START, Operator::GtEq, "valid_from") || !compares(filter, WINDOW_START, Operator::Lt, "valid_until") {
+    if !compares(filter, WINDOW_START, Operator::GtEq, "valid_from")
+        || !compares(filter, WINDOW_START, Operator::Lt, "valid_until")
+    {
         return Err(refusal("this join does not say when a baseline's row holds"));
     }
     Ok(())

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Column, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue, Span, plan_datafusion_err};
+use datafusion::common::{
+    Column, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue, Span, plan_datafusion_err,
+};
 use datafusion::datasource::provider_as_source;
 use datafusion::functions::datetime::expr_fn::date_bin;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -107,7 +109,7 @@ impl WindowPlanner {
     }
 
     fn plan_call(&self, call: &Call, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-        let (table, spec) = self.arguments(call, context)?;
+        let (table, spec) = arguments(call, context)?;
         self.remember(spec, call.span)?;
         let provider = self.tables.get(&table).ok_or_else(|| {
             refuse(
@@ -125,47 +127,51 @@ impl WindowPlanner {
             Mode::Batch => expand(plan, &table, spec),
         }
     }
+}
 
-    /// The table's name and the window.
-    fn arguments(&self, call: &Call, context: &mut dyn RelationPlannerContext) -> Result<(String, WindowSpec)> {
-        let usage = if call.name == "hop" {
-            "write hop(requests, ts, INTERVAL '1 minute', INTERVAL '10 minutes'): table, time column, slide, size"
-        } else {
-            "write tumble(requests, ts, INTERVAL '10 minutes'): table, time column, size"
-        };
-        let wanted = if call.name == "hop" { 4 } else { 3 };
-        if call.args.len() != wanted {
-            let message = format!("{}() takes {wanted} arguments, not {}", call.name, call.args.len());
-            return Err(refuse(message, call.span, usage));
-        }
-        let table = match &call.args[0] {
-            ast::Expr::Identifier(ident) => context.normalize_ident(ident.clone()),
-            other => return Err(refuse("the first argument is not a table's name", span_of(other), usage)),
-        };
-        match &call.args[1] {
-            ast::Expr::Identifier(ident) if context.normalize_ident(ident.clone()) == "ts" => {}
-            other => return Err(refuse("windows run over the column ts", span_of(other), usage)),
-        }
-        let slide = interval_us(&call.args[2], context)?;
-        let (size_arg, size) =
-            if call.name == "hop" { (&call.args[3], interval_us(&call.args[3], context)?) } else { (&call.args[2], slide) };
-        if size % slide != 0 {
-            let help = "choose a size that is a whole number of slides, such as slide '1 minute', size '10 minutes'";
-            return Err(refuse("the window's size is not a multiple of its slide", span_of(size_arg), help));
-        }
-        if size / slide > MAX_PANES {
-            let message = format!("one row would be in {} windows at once; at most {MAX_PANES} are allowed", size / slide);
-            return Err(refuse(message, span_of(size_arg), "choose a longer slide or a shorter size"));
-        }
-        Ok((table, WindowSpec { slide, size }))
+/// The table's name and the window.
+fn arguments(call: &Call, context: &mut dyn RelationPlannerContext) -> Result<(String, WindowSpec)> {
+    let usage = if call.name == "hop" {
+        "write hop(requests, ts, INTERVAL '1 minute', INTERVAL '10 minutes'): table, time column, slide, size"
+    } else {
+        "write tumble(requests, ts, INTERVAL '10 minutes'): table, time column, size"
+    };
+    let wanted = if call.name == "hop" { 4 } else { 3 };
+    if call.args.len() != wanted {
+        let message = format!("{}() takes {wanted} arguments, not {}", call.name, call.args.len());
+        return Err(refuse(message, call.span, usage));
     }
+    let table = match &call.args[0] {
+        ast::Expr::Identifier(ident) => context.normalize_ident(ident.clone()),
+        other => return Err(refuse("the first argument is not a table's name", span_of(other), usage)),
+    };
+    match &call.args[1] {
+        ast::Expr::Identifier(ident) if context.normalize_ident(ident.clone()) == "ts" => {}
+        other => return Err(refuse("windows run over the column ts", span_of(other), usage)),
+    }
+    let slide = interval_us(&call.args[2], context)?;
+    let (size_arg, size) =
+        if call.name == "hop" { (&call.args[3], interval_us(&call.args[3], context)?) } else { (&call.args[2], slide) };
+    if size % slide != 0 {
+        let help = "choose a size that is a whole number of slides, such as slide '1 minute', size '10 minutes'";
+        return Err(refuse("the window's size is not a multiple of its slide", span_of(size_arg), help));
+    }
+    if size / slide > MAX_PANES {
+        let message = format!("one row would be in {} windows at once; at most {MAX_PANES} are allowed", size / slide);
+        return Err(refuse(message, span_of(size_arg), "choose a longer slide or a shorter size"));
+    }
+    Ok((table, WindowSpec { slide, size }))
 }
 
 /// Windows that may overlap at one instant. Bounds what one row can cost.
 const MAX_PANES: i64 = 1440;
 
 impl RelationPlanner for WindowPlanner {
-    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
         let Some(call) = Call::of(&relation)? else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
@@ -235,7 +241,8 @@ fn expand(scan: LogicalPlanBuilder, table: &str, spec: WindowSpec) -> Result<Log
         .unnest_column(OVERLAP)?;
     let start = cast(col("__pane") - col(OVERLAP), timestamp_type());
     let end = cast(col("__pane") - col(OVERLAP) + lit(spec.size), timestamp_type());
-    let everything = visible.iter().cloned().chain([col(ROW_WATERMARK), start.alias(WINDOW_START), end.alias(WINDOW_END)]);
+    let everything =
+        visible.iter().cloned().chain([col(ROW_WATERMARK), start.alias(WINDOW_START), end.alias(WINDOW_END)]);
     let bounds = [WINDOW_START, WINDOW_END].map(col);
     repeated
         .project(everything.collect::<Vec<_>>())?
@@ -259,7 +266,7 @@ fn interval_us(expr: &ast::Expr, context: &mut dyn RelationPlannerContext) -> Re
         return Err(wrong("months are not all of one length; windows need a fixed one"));
     }
     let us = i64::from(days) * 86_400_000_000 + nanos / 1000;
-    if us < 1_000_000 || us > 366 * 86_400_000_000 {
+    if !(1_000_000..=366 * 86_400_000_000).contains(&us) {
         return Err(wrong("a window's slide and size are between one second and 366 days"));
     }
     Ok(us)

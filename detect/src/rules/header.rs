@@ -75,7 +75,8 @@ fn duration_us<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64,
 pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
     const HELP: &str = "begin the file with /* title = \"...\", entity = [\"client\"] ... */; see the shipped rules";
     let open = text.len() - text.trim_start().len();
-    let missing = |message| Diagnostic::new(origin, text, Some(place_of_bytes(text, open, open)), message).with_help(HELP);
+    let missing =
+        |message| Diagnostic::new(origin, text, Some(place_of_bytes(text, open, open)), message).with_help(HELP);
     if !text[open..].starts_with("/*") {
         return Err(missing("a rule begins with a block comment that describes it"));
     }

@@ -44,7 +44,12 @@ impl Rule {
         let mut params = BTreeMap::new();
         for (name, value) in &header.params {
             let value = scalar(value).ok_or_else(|| {
-                Diagnostic::at_word(origin, text, name, format!("the parameter {name} is neither a number, a text nor a boolean"))
+                Diagnostic::at_word(
+                    origin,
+                    text,
+                    name,
+                    format!("the parameter {name} is neither a number, a text nor a boolean"),
+                )
             })?;
             params.insert(name.clone(), value);
         }
@@ -79,7 +84,8 @@ impl Rule {
                 let known: Vec<_> = self.params.keys().map(String::as_str).collect();
                 return Err(format!("the rule {} has no parameter {name:?}; it has: {}", self.id, list(&known)));
             };
-            let wrong = || format!("the parameter {name} of {} is {}, and {value} does not fit", self.id, current.data_type());
+            let wrong =
+                || format!("the parameter {name} of {} is {}, and {value} does not fit", self.id, current.data_type());
             let given = scalar(value).ok_or_else(wrong)?;
             let fitting = given.cast_to(&current.data_type()).map_err(|_| wrong())?;
             self.params.insert(name.clone(), fitting);
@@ -97,10 +103,16 @@ impl Rule {
             if !self.params.contains_key(name) {
                 let position = |n: u64| usize::try_from(n).unwrap_or(1).max(1);
                 let start = token.span.start;
-                let place = Place { line: position(start.line), column: position(start.column), width: text.chars().count() };
+                let place =
+                    Place { line: position(start.line), column: position(start.column), width: text.chars().count() };
                 let known: Vec<_> = self.params.keys().map(String::as_str).collect();
-                return Err(Diagnostic::new(&self.origin, &self.text, Some(place), format!("there is no parameter {text}"))
-                    .with_help(format!("the header's params are: {}; add {name} there", list(&known))));
+                return Err(Diagnostic::new(
+                    &self.origin,
+                    &self.text,
+                    Some(place),
+                    format!("there is no parameter {text}"),
+                )
+                .with_help(format!("the header's params are: {}; add {name} there", list(&known))));
             }
         }
         Ok(())
@@ -154,12 +166,16 @@ impl Loaded {
             let origin = file.display().to_string();
             match std::fs::read_to_string(file) {
                 Ok(text) => loaded.add(&id_of(path, file), &origin, &text),
-                Err(e) => loaded.problems.push(Diagnostic::new(&origin, "", None, format!("cannot read this rule: {e}"))),
+                Err(e) => {
+                    loaded.problems.push(Diagnostic::new(&origin, "", None, format!("cannot read this rule: {e}")));
+                }
             }
         }
         if loaded.rules.is_empty() && loaded.problems.is_empty() {
             let help = "a rule is a file NAME/rule.sql or NAME.sql";
-            loaded.problems.push(Diagnostic::new(&path.display().to_string(), "", None, "there is no rule here").with_help(help));
+            loaded
+                .problems
+                .push(Diagnostic::new(&path.display().to_string(), "", None, "there is no rule here").with_help(help));
         }
         loaded.finish()
     }
@@ -187,7 +203,9 @@ impl Loaded {
             let fresh = seen.insert(rule.id.clone());
             if !fresh {
                 let message = format!("there are two rules with the id {}", rule.id);
-                problems.push(Diagnostic::new(&rule.origin, "", None, message).with_help("rename the folder of one of them"));
+                problems.push(
+                    Diagnostic::new(&rule.origin, "", None, message).with_help("rename the folder of one of them"),
+                );
             }
             fresh
         });
@@ -211,5 +229,9 @@ fn id_of(root: &Path, file: &Path) -> String {
         relative.with_extension("")
     };
     let parts: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
-    if parts.is_empty() { root.file_name().map_or_else(|| "rule".into(), |n| n.to_string_lossy().into_owned()) } else { parts.join("/") }
+    if parts.is_empty() {
+        root.file_name().map_or_else(|| "rule".into(), |n| n.to_string_lossy().into_owned())
+    } else {
+        parts.join("/")
+    }
 }

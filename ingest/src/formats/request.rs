@@ -7,8 +7,6 @@ use crate::row::Row;
 
 /// Bytes of the longest method; registered ones have up to 17.
 const MAX_METHOD: usize = 20;
-/// Bytes of the longest protocol; `HTTP/1.1` has 8.
-const MAX_PROTOCOL: usize = 10;
 
 /// `GET /path?query HTTP/1.1`. What is no request line goes to `extra` as it was logged: the client sent something else.
 pub(super) fn set_line<'a>(line: &'a str, escaped: bool, row: &mut Row<'a>) {
@@ -25,13 +23,16 @@ pub(super) fn set_line<'a>(line: &'a str, escaped: bool, row: &mut Row<'a>) {
 }
 
 /// Method, target and protocol; HTTP/0.9 has none.
+#[inline]
 fn split(line: &str) -> Option<(&str, &str, Option<&str>)> {
     let space = line.bytes().take(MAX_METHOD + 1).position(|b| b == b' ')?;
     let (method, rest) = (&line[..space], &line[space + 1..]);
-    let (target, protocol) = match rest.bytes().rev().take(MAX_PROTOCOL + 1).position(|b| b == b' ') {
-        Some(length) if rest[rest.len() - length..].starts_with("HTTP/") => {
-            (&rest[..rest.len() - length - 1], Some(&rest[rest.len() - length..]))
-        }
+    let protocol = match rest.as_bytes() {
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', _, b'.', _] => Some(rest.len() - 8),
+        bytes => memchr::memrchr(b' ', bytes).map(|space| space + 1).filter(|at| bytes[*at..].starts_with(b"HTTP/")),
+    };
+    let (target, protocol) = match protocol {
+        Some(at) if rest.is_char_boundary(at) => (&rest[..at - 1], Some(&rest[at..])),
         _ => (rest, None),
     };
     is_request(method, target).then_some((method, target, protocol))

@@ -44,35 +44,38 @@ pub fn route_and_object<'r>(path: &'r str, query: Option<&'r str>, scratch: &'r 
 
 /// The path's template; what its variable parts are goes to `object`.
 fn template<'r>(path: &'r str, template: &'r mut String, object: &mut Object<'r, '_>) -> &'r str {
-    let bytes = path.as_bytes();
-    let looked_at = bytes.len().min(MAX_PATH);
+    let bytes = &path.as_bytes()[..path.len().min(MAX_PATH)];
     template.clear();
     let mut copied = 0; // bytes of the path that the template covers
     let mut segments = 0;
     let mut start = 0;
-    let mut class = Class::default();
-    for at in 0..=looked_at {
-        if at < looked_at && bytes[at] != b'/' {
-            class |= class_of(bytes[at]);
-            continue;
+    loop {
+        let mut end = start;
+        let mut class = Class::default();
+        while let Some(&byte) = bytes.get(end)
+            && byte != b'/'
+        {
+            class |= class_of(byte);
+            end += 1;
         }
-        // A segment ends here.
-        if segments == MAX_SEGMENTS || (at == MAX_PATH && at < bytes.len()) {
+        if segments == MAX_SEGMENTS || (end == MAX_PATH && end < path.len()) {
             template.push_str(&path[copied..start]);
             template.push('*');
             return template;
         }
-        if class.may_vary(at - start)
-            && let Some(Variable { length }) = variable(&path[start..at], class)
+        if class.may_vary(end - start)
+            && let Some(Variable { length }) = variable(&path[start..end], class)
         {
             template.push_str(&path[copied..start]);
             template.push_str(PLACEHOLDER);
             copied = start + length;
             object.add(&path[start..copied]);
         }
+        if end == bytes.len() {
+            break;
+        }
         segments += 1;
-        start = at + 1;
-        class = Class::default();
+        start = end + 1;
     }
     if copied == 0 {
         return path;

@@ -1,0 +1,79 @@
+//! Where things stand: the repository, its files, the program, and the logs that may lie beside the repository.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository")
+}
+
+/// The sample that the README's first command scans.
+pub fn sample() -> PathBuf {
+    root().join("datasets/samples/shop-api.log")
+}
+
+/// The program that was built beside this test.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let program = test.ancestors().nth(2).expect("target/debug/deps").join("tripline");
+    assert!(program.is_file(), "{} is not there: run tests/run, or cargo build first", program.display());
+    program
+}
+
+/// A log of a real site, from the collection that lies beside the repository. `None`, with a message, where it does not;
+/// in continuous integration (`CI=true`) it must.
+pub fn real_log(name: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/corpus/real").join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{} must be there when CI=true", path.display());
+    eprintln!("skipped: {} is not there", path.display());
+    None
+}
+
+/// The names of the real logs.
+pub const REAL_LOGS: [&str; 2] = ["apache-combined-2015-10k.log.gz", "nasa-clf-1995-4k.log.gz"];
+
+/// The repository's files, tracked or about to be, relative to its root. `None`, with a message, outside of git.
+pub fn files() -> Option<Vec<PathBuf>> {
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    match Command::new("git").args(list).current_dir(root()).output() {
+        Ok(output) if output.status.success() => {
+            let names = String::from_utf8(output.stdout).expect("file names in UTF-8");
+            let paths = names.split_terminator('\0').map(PathBuf::from);
+            Some(paths.filter(|path| root().join(path).is_file()).collect())
+        }
+        _ => {
+            eprintln!("skipped: this is not a git repository");
+            None
+        }
+    }
+}
+
+/// Every `rule.sql` under `rules/`, sorted.
+pub fn rules() -> Vec<PathBuf> {
+    let mut rules = Vec::new();
+    let mut folders = vec![root().join("rules")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the rules' folder") {
+            let path = entry.expect("a folder's entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("rule.sql") {
+                rules.push(path);
+            }
+        }
+    }
+    rules.sort();
+    rules
+}
+
+/// The header of a rule: the TOML in the block comment that begins it.
+pub fn header(rule: &Path) -> toml::Table {
+    let text = std::fs::read_to_string(rule).expect("a rule");
+    let comment = text.trim_start().strip_prefix("/*").and_then(|text| text.split_once("*/"));
+    let (header, _) = comment.unwrap_or_else(|| panic!("{} has no header", rule.display()));
+    header.parse().unwrap_or_else(|e| panic!("{}: {e}", rule.display()))
+}
