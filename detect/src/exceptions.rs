@@ -5,7 +5,6 @@
 
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, col, lit, not};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
@@ -97,7 +96,7 @@ fn parse(context: &SessionContext, exception: &config::Exception) -> Result<(Exp
     let condition = context.parse_sql_expr(&exception.condition, &schema)?;
     let ends = lit(ScalarValue::TimestampMicrosecond(Some(end_us(exception)), Some("UTC".into())));
     // Unknown is not covered: an exception hides only what it surely means.
-    let covered = coalesce(vec![condition.and(col("ts").lt(ends)), lit(false)]);
+    let covered = condition.and(col("ts").lt(ends)).is_true();
     let physical = context.create_physical_expr(covered.clone(), &schema)?;
     Ok((covered, physical))
 }
@@ -115,4 +114,58 @@ fn end_us(exception: &config::Exception) -> i64 {
 fn place_of_condition(text: &str, condition: &str) -> Option<crate::diagnostic::Place> {
     let start = text.find(condition)?;
     Some(crate::diagnostic::place_of_bytes(text, start, start + condition.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, StringViewArray, TimestampMicrosecondArray, UInt16Array, new_null_array};
+
+    const DAY: i64 = 86_400_000_000;
+
+    /// One request a day from 2026-03-01 on, alternately from two clients.
+    fn rows() -> RecordBatch {
+        let start = end_us(&exception("true", "2026-03-01"));
+        let clients = ["192.0.2.7", "192.0.2.8", "192.0.2.7", "192.0.2.8"];
+        let column = |field: &arrow::datatypes::FieldRef| -> ArrayRef {
+            match field.name().as_str() {
+                "ts" => Arc::new(
+                    TimestampMicrosecondArray::from_iter_values((0..4).map(|i| start + i * DAY)).with_timezone("UTC"),
+                ),
+                "client" | "client_ip" => Arc::new(StringViewArray::from_iter_values(clients)),
+                "status" => Arc::new(UInt16Array::from(vec![Some(200), None, Some(404), Some(200)])),
+                _ => new_null_array(field.data_type(), 4),
+            }
+        };
+        let schema = tripline_ingest::schema();
+        let columns = schema.fields().iter().map(column).collect();
+        RecordBatch::try_new(schema, columns).unwrap()
+    }
+
+    fn exception(condition: &str, expires: &str) -> config::Exception {
+        let text =
+            format!("rules = [\"a/*\"]\nwhere = \"{condition}\"\nowner = \"o\"\nreason = \"r\"\nexpires = {expires}");
+        toml::from_str(&text).unwrap()
+    }
+
+    fn hits(condition: &str, expires: &str) -> u64 {
+        let rule = Rule::parse("a/b", "b.sql", "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT 1").unwrap();
+        let mut all = Exceptions::new(&[exception(condition, expires)], &[rule], "c", "").unwrap();
+        assert!(all.keep.contains_key("a/b"));
+        all.count(&rows()).unwrap();
+        all.list[0].hits
+    }
+
+    #[test]
+    fn covers_what_it_says_until_it_expires() {
+        assert_eq!(hits("client_ip = '192.0.2.7'", "2026-03-10"), 2);
+        assert_eq!(hits("client_ip = '192.0.2.7'", "2026-03-03"), 1);
+        assert_eq!(hits("client_ip = '192.0.2.7'", "2026-02-01"), 0);
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_covered() {
+        assert_eq!(hits("status <> 404", "2026-03-10"), 2);
+        assert_eq!(hits("user = 'x' OR status = 404", "2026-03-10"), 1);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use datafusion::common::{DataFusionError, Result};
@@ -53,9 +53,4 @@ pub fn json_rows(rows: &RecordBatch) -> Result<Vec<Map<String, Value>>> {
     drop(writer);
     let parse = |line: &[u8]| serde_json::from_slice(line).map_err(|e| DataFusionError::External(Box::new(e)));
     bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
-}
-
-/// Whether a column of a batch has a value anywhere.
-pub fn has_values(rows: &RecordBatch, column: usize) -> bool {
-    rows.column(column).null_count() < rows.num_rows()
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Outcome;
+use super::output;
 use super::setup::RuleArgs;
 use crate::engine::Engine;
 use crate::run;
@@ -42,7 +43,7 @@ pub async fn main(mut args: Args) -> Result<Outcome> {
     for problem in &problems {
         eprintln!("\n{problem}");
     }
-    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let today = output::time(run::now_ms().saturating_mul(1000));
     for exception in setup.exceptions.list.iter().filter(|e| e.config.expires.to_string() <= today) {
         eprintln!(
             "\nwarning: the exception for {} ({}) has expired",

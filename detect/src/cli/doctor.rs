@@ -11,6 +11,7 @@ use super::setup::RuleArgs;
 use crate::doctor::{Ability, Examination, advice};
 use crate::engine::Engine;
 use crate::input::{Input, Progress, find_files};
+use crate::run::now_ms;
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     if let Some((first, newest)) = examination.span() {
         println!("  from {} to {} UTC", time(first), time(newest));
     }
-    for warning in examination.warnings(jiff::Timestamp::now().as_microsecond()).iter().chain(&input.summary.problems) {
+    for warning in examination.warnings(now_ms().saturating_mul(1000)).iter().chain(&input.summary.problems) {
         println!("  warning: {}", plain(warning, 500));
     }
 

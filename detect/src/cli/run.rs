@@ -43,6 +43,6 @@ pub async fn main(args: Args) -> Result<Outcome> {
         let _ = stop.send(true);
         std::future::pending::<()>().await;
     });
-    run(&setup.config, engine, setup.exceptions, shutdown).await?;
+    run(&setup.config, engine.without_unused_baselines(), setup.exceptions, shutdown).await?;
     Ok(Outcome::Done)
 }

@@ -54,7 +54,8 @@ enum Format {
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
     let mut setup = args.rules.load()?;
-    let (mut engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let mut engine = engine.without_unused_baselines();
     setup.problems.extend(problems.iter().map(ToString::to_string));
     for problem in &setup.problems {
         eprintln!("{problem}\n");

@@ -129,6 +129,15 @@ impl Engine {
         Ok(schema)
     }
 
+    /// Drops the baselines that no rule joins: they would cost as much as a rule and nobody would see them.
+    #[must_use]
+    pub fn without_unused_baselines(mut self) -> Self {
+        let used: BTreeSet<String> = self.rules.iter().flat_map(|r| r.compiled.baselines.keys().cloned()).collect();
+        self.baselines.retain(|table, _| used.contains(table));
+        self.rules.retain(|r| !r.compiled.rule.is_baseline() || used.contains(&r.compiled.rule.table_name()));
+        self
+    }
+
     /// The rules that run.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(|r| &r.compiled.rule)
@@ -147,11 +156,6 @@ impl Engine {
     /// Windows that end at or before it are closed, µs.
     pub fn closed_to(&self) -> i64 {
         self.closed_to
-    }
-
-    /// State rows kept, all rules together.
-    pub fn state_rows(&self) -> usize {
-        self.rules.iter().flat_map(|r| &r.stores).map(PaneStore::rows).sum()
     }
 
     /// Takes in rows. Batches of one file come in the file's order.

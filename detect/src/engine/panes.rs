@@ -78,11 +78,6 @@ impl PaneStore {
         self.panes.keys().copied()
     }
 
-    /// State rows, all panes together.
-    pub fn rows(&self) -> usize {
-        self.panes.values().flatten().map(|p| p.rows.num_rows()).sum()
-    }
-
     /// The state rows of the window that ends at `end`, with its bounds written into them.
     pub fn window(&self, split: &Split, window: WindowSpec, end: i64) -> Result<Vec<RecordBatch>> {
         let start = end - window.size;
