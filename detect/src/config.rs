@@ -114,6 +114,10 @@ pub struct Destination {
     pub secret_file: Option<PathBuf>,
     /// Environment variable with the signing secret, instead of a file.
     pub secret_env: Option<String>,
+    /// PEM file with the authorities that sign the receiver's certificate, beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the certificate and key by which the receiver knows us.
+    pub client_certificate_file: Option<PathBuf>,
 }
 
 fn native() -> String {
@@ -188,7 +192,12 @@ impl Config {
         self.state.dir.iter_mut().for_each(resolve);
         self.sources.iter_mut().map(|s| &mut s.path).for_each(resolve);
         self.rules.dirs.iter_mut().for_each(resolve);
-        self.destinations.iter_mut().filter_map(|d| d.secret_file.as_mut()).for_each(resolve);
+        for d in &mut self.destinations {
+            [&mut d.secret_file, &mut d.ca_file, &mut d.client_certificate_file]
+                .into_iter()
+                .flatten()
+                .for_each(resolve);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tripline_alert::Lifecycle;
+use tripline_alert::{Lifecycle, Status};
 use tripline_ingest::SourceOptions;
 
 use crate::engine::Engine;
@@ -88,7 +88,9 @@ impl Fixture {
         let mut exceptions = Exceptions::default();
         let progress = Arc::new(Progress::default());
         let scanned: Result<_> = scan(&mut engine, &mut exceptions, files, Period::default(), progress, |found| {
-            for alert in found.into_iter().filter_map(|f| lifecycle.observe(f)) {
+            for alert in
+                lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
+            {
                 alerts.insert((alert.episode_start, alert.id.clone()), alert);
             }
         })

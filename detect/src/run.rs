@@ -65,7 +65,8 @@ pub fn destinations(config: &Config) -> Result<Vec<Destination>, DestinationErro
         allow_http: d.allow_http,
         secret_file: d.secret_file.clone(),
         secret_env: d.secret_env.clone(),
-        ..Settings::default()
+        ca_file: d.ca_file.clone(),
+        client_certificate_file: d.client_certificate_file.clone(),
     });
     settings.map(|s| Destination::new(&s, |name| std::env::var(name).ok())).collect()
 }
@@ -84,10 +85,12 @@ pub async fn run(
     }
     let sender = Sender::new(&follower.store, destinations, Timeouts::default())?;
     follower.waker = Some(sender.waker());
-    let sending = tokio::spawn(sender.run(shutdown.clone(), Arc::new(now_ms)));
+    // The sender has a signal of its own: it drains after the last commit, not beside it.
+    let (committed, drain) = watch::channel(false);
+    let sending = tokio::spawn(sender.run(drain, Arc::new(now_ms)));
     let result = follower.follow(shutdown).await;
-    // The sender drains on the same signal; after an error here it is told by the channel's end.
-    if result.is_ok() && sending.await.is_err() {
+    drop(committed);
+    if sending.await.is_err() {
         tracing::error!("the sender failed; what was not sent is kept for the next run");
     }
     result

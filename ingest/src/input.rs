@@ -78,7 +78,17 @@ impl Input {
     /// Appends up to `limit` decompressed bytes; fewer only at the end. On an error, what came before it was appended.
     pub(crate) fn fill(&mut self, bytes: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
         bytes.reserve_exact(limit);
-        self.take(limit as u64).read_to_end(bytes)
+        match &mut self.decoder {
+            // Around the counter: a `File` reads into memory that was not zeroed first.
+            Decoder::Plain(Counted { file, bytes: counter }) => {
+                let before = bytes.len();
+                let result = file.take(limit as u64).read_to_end(bytes);
+                *counter += (bytes.len() - before) as u64;
+                result
+            }
+            Decoder::Gzip(decoder) => decoder.take(limit as u64).read_to_end(bytes),
+            Decoder::Zstd(decoder) => decoder.take(limit as u64).read_to_end(bytes),
+        }
     }
 
     /// The `length` bytes at `offset` of a file that is not compressed, as they are now; fewer if it ends before.
@@ -99,12 +109,16 @@ impl Input {
     /// Passes over the decompressed bytes up to `offset` from the beginning; nothing must have been read but `read` bytes.
     /// False: the file ends before.
     pub(crate) fn skip_to(&mut self, read: u64, offset: u64) -> io::Result<bool> {
-        if let Decoder::Plain(counted) = &mut self.decoder {
-            counted.bytes = counted.file.seek(SeekFrom::Start(offset))?;
-            return Ok(counted.file.metadata()?.len() >= offset);
-        }
         let missing = offset.saturating_sub(read);
-        Ok(io::copy(&mut self.take(missing), &mut io::sink())? == missing)
+        let skip = |decoder: &mut dyn Read| io::copy(&mut decoder.take(missing), &mut io::sink());
+        match &mut self.decoder {
+            Decoder::Plain(Counted { file, bytes }) => {
+                *bytes = file.seek(SeekFrom::Start(offset))?;
+                Ok(file.metadata()?.len() >= offset)
+            }
+            Decoder::Gzip(decoder) => Ok(skip(decoder)? == missing),
+            Decoder::Zstd(decoder) => Ok(skip(decoder)? == missing),
+        }
     }
 
     fn file(&self) -> &Counted {
@@ -112,16 +126,6 @@ impl Input {
             Decoder::Plain(file) => file,
             Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
             Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
-        }
-    }
-}
-
-impl Read for Input {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.decoder {
-            Decoder::Plain(file) => file.read(buffer),
-            Decoder::Gzip(decoder) => decoder.read(buffer),
-            Decoder::Zstd(decoder) => decoder.read(buffer),
         }
     }
 }

@@ -1,5 +1,10 @@
-//! Detects a file's format by evidence: the format that parses most of its first lines.
+//! Detects a file's format by evidence: the format that explains its first lines best.
+//!
+//! A line that a format parses is worth one point, one of which it knows every field two: `common` parses what `combined`
+//! does, with fields left over. Lines that were cut, and a few of another layout, must not decide; so among formats of
+//! about as many points the one that leaves fewest fields over is taken.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -48,10 +53,23 @@ pub struct Score {
     pub lines: u32,
     /// Lines it parses.
     pub parsed: u32,
-    /// Fields in these that it does not know.
+    /// Lines of these in which it knows every field.
+    pub exact: u32,
+    /// Fields in the others that it does not know.
     pub unknown: u32,
     /// Why it does not parse the first of the others.
     pub reason: Option<RejectReason>,
+}
+
+impl Score {
+    fn points(&self) -> u32 {
+        self.parsed + self.exact
+    }
+
+    /// Fields left over per line, in thousandths.
+    fn left_over(&self) -> u32 {
+        self.unknown.saturating_mul(1000) / self.parsed.max(1)
+    }
 }
 
 /// Why a file's format is not known. Each message says what to do.
@@ -94,6 +112,19 @@ pub enum ProbeError {
         /// The file.
         path: PathBuf,
         /// How the formats fit.
+        scores: Vec<Score>,
+        /// The first line, shortened and escaped.
+        sample: String,
+    },
+    /// The format that the options name does not fit.
+    #[error(
+        "{}: is not in the configured format: {}. It begins: {sample}; correct `format` for its source, or leave it out",
+        path.display(), tried(scores)
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// How the format fits.
         scores: Vec<Score>,
         /// The first line, shortened and escaped.
         sample: String,
@@ -147,14 +178,22 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     let Some(first) = lines.first() else { return Err(ProbeError::Empty { path: path.to_owned() }) };
 
     let mut fits: Vec<_> = candidates.iter().map(|format| fit(*format, &lines)).collect();
-    fits.sort_by_key(|(score, _)| (std::cmp::Reverse(score.parsed), score.unknown));
+    let most = fits.iter().map(|(score, _)| score.points()).max().unwrap_or(0);
+    let close = |score: &Score| score.points() * 10 >= most * 9;
+    fits.sort_by_key(|(score, _)| match close(score) {
+        true => (0, score.left_over(), Reverse(score.points())),
+        false => (1, 0, Reverse(score.points())),
+    });
     let best = fits.first().and_then(|(score, first_ts)| Some((score.clone(), (*first_ts)?)));
     let scores: Vec<_> = fits.into_iter().map(|(score, _)| score).collect();
     match best {
-        Some((score, first_ts)) if score.parsed * ONE_IN >= score.lines => {
+        Some((score, first_ts)) if options.format.is_some() || score.parsed * ONE_IN >= score.lines => {
             Ok(Probe { path: path.to_owned(), format: score.format, compression, size, first_ts, scores })
         }
         _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned() }),
+        _ if options.format.is_some() => {
+            Err(ProbeError::OtherFormat { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) })
+        }
         _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) }),
     }
 }
@@ -190,7 +229,7 @@ fn lines(text: &str, last_line_counts: bool) -> impl Iterator<Item = &str> {
 }
 
 fn fit(format: &'static dyn Format, lines: &[&str]) -> (Score, Option<i64>) {
-    let mut score = Score { format: format.name(), lines: 0, parsed: 0, unknown: 0, reason: None };
+    let mut score = Score { format: format.name(), lines: 0, parsed: 0, exact: 0, unknown: 0, reason: None };
     let mut first_ts = None;
     let arena = Bump::new();
     let mut row = Row::new(&arena);
@@ -200,6 +239,7 @@ fn fit(format: &'static dyn Format, lines: &[&str]) -> (Score, Option<i64>) {
         match format.parse(line, &mut row) {
             Ok(()) => {
                 score.parsed += 1;
+                score.exact += u32::from(row.extra.unknown == 0);
                 score.unknown += row.extra.unknown;
                 first_ts = first_ts.or(Some(row.ts));
             }

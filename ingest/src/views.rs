@@ -35,8 +35,7 @@ const MASKS: [u128; INLINE + 1] = {
 pub(crate) struct TextColumns {
     block: Buffer,
     side: Vec<u8>,
-    /// The views of each column: none until its first value, then as many as there can be rows. Zero, the view of the
-    /// empty text, is NULL.
+    /// The views of each column, up to its last value. Zero, the view of the empty text, is NULL.
     columns: Vec<Vec<u128>>,
     row: usize,
     capacity: usize,
@@ -65,10 +64,14 @@ impl TextColumns {
     #[inline]
     fn put(&mut self, column: usize, row: usize, view: u128) {
         let views = &mut self.columns[column];
-        if views.is_empty() {
-            *views = vec![0; self.capacity];
+        debug_assert!(views.len() <= row, "a value is given once a row");
+        if views.len() != row {
+            views.reserve_exact(self.capacity - views.len());
+            views.resize(row, 0);
+        } else if row == 0 {
+            views.reserve_exact(self.capacity);
         }
-        views[row] = view;
+        views.push(view);
     }
 
     /// Gives column `to` the value that `from` was given in the current row; the bytes are shared.
@@ -95,7 +98,7 @@ impl TextColumns {
             if views.is_empty() {
                 return all_null.clone();
             }
-            views.truncate(rows);
+            views.resize(rows, 0);
             Arc::new(array(views, &buffers))
         };
         self.columns.into_iter().map(finish).collect()

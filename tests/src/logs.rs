@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use tripline_datasets::{Enumeration, Length, Scenario, Truth, generate};
 
 /// The agent in [`combined`].
@@ -23,7 +23,7 @@ pub fn combined(ts: Timestamp, client: &str, request: &str, status: u16) -> Stri
 
 /// A line in the common format, with its line end.
 pub fn common(ts: Timestamp, client: &str, request: &str, status: u16) -> String {
-    let time = ts.to_zoned(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S +0000");
+    let time = ts.strftime("%d/%b/%Y:%H:%M:%S +0000");
     format!("{client} - - [{time}] \"{request} HTTP/1.1\" {status} 512\n")
 }
 

@@ -128,12 +128,12 @@ impl Site {
         output.with_code(0).json()
     }
 
-    /// Appends a marker to a log, and a line five minutes later so that event time passes; waits for its alert. Then all that
-    /// stands before in this log was read, and what came of it is committed.
+    /// Appends a marker to a log, and a line 90 s later so that event time passes the lateness; waits for its alert. Then all
+    /// that stands before in this log was read, and what came of it is committed.
     pub fn mark(&self, receiver: &Receiver, log: &str, name: &str, ts: Timestamp) {
         let path = format!("/marker/{name}");
         self.append(log, combined(ts, "192.0.2.250", &format!("GET {path}"), 200));
-        self.append(log, combined(ts + SignedDuration::from_mins(5), "192.0.2.250", "GET /", 200));
+        self.append(log, combined(ts + SignedDuration::from_secs(90), "192.0.2.250", "GET /", 200));
         receiver.wait_for(&path, |messages| {
             messages.iter().any(|message| message.alert()["entity"]["path"] == path.as_str()).then_some(())
         });

@@ -11,32 +11,21 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Metadata services outside the link-local ranges: Alibaba, Oracle, Azure.
-const METADATA_V4: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(192, 0, 0, 192),
-    Ipv4Addr::new(168, 63, 129, 16),
-];
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
 /// Amazon, Google.
-const METADATA_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
 
 /// Why an address is not called, or `None` if it may be.
 pub(crate) fn refused(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
-        IpAddr::V4(v4) if METADATA_V4.contains(&v4) => {
-            Some("the address of a cloud's metadata service")
-        }
-        IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => {
-            Some("no single machine's address")
-        }
+        IpAddr::V4(v4) if METADATA_V4.contains(&v4) => Some("the address of a cloud's metadata service"),
+        IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => Some("no single machine's address"),
         IpAddr::V4(_) => None,
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
-        IpAddr::V6(v6) if METADATA_V6.contains(&v6) => {
-            Some("the address of a cloud's metadata service")
-        }
+        IpAddr::V6(v6) if METADATA_V6.contains(&v6) => Some("the address of a cloud's metadata service"),
         IpAddr::V6(v6) if v6.is_multicast() => Some("no single machine's address"),
         IpAddr::V6(v6) => embedded(v6).and_then(|v4| refused(v4.into())),
     }
@@ -44,8 +33,7 @@ pub(crate) fn refused(address: IpAddr) -> Option<&'static str> {
 
 /// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64 or 6to4.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let of =
-        |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let of = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match address.segments() {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -62,8 +50,7 @@ pub(crate) struct SafeResolver;
 impl Resolve for SafeResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             Ok(allowed(found)?)
         })
     }
@@ -75,13 +62,8 @@ impl Resolve for SafeResolver {
 pub(crate) struct Refused(IpAddr, &'static str);
 
 fn allowed(found: Vec<SocketAddr>) -> Result<Addrs, Refused> {
-    let why = found
-        .iter()
-        .find_map(|a| refused(a.ip()).map(|why| Refused(a.ip(), why)));
-    let allowed: Vec<_> = found
-        .into_iter()
-        .filter(|a| refused(a.ip()).is_none())
-        .collect();
+    let why = found.iter().find_map(|a| refused(a.ip()).map(|why| Refused(a.ip(), why)));
+    let allowed: Vec<_> = found.into_iter().filter(|a| refused(a.ip()).is_none()).collect();
     match why {
         Some(refused) if allowed.is_empty() => Err(refused),
         _ => Ok(Box::new(allowed.into_iter())),
@@ -147,20 +129,10 @@ mod tests {
 
     #[test]
     fn of_a_names_addresses_only_the_allowed_are_called() {
-        let parse = |list: &[&str]| {
-            list.iter()
-                .map(|a| SocketAddr::new(a.parse().unwrap(), 0))
-                .collect::<Vec<_>>()
-        };
+        let parse = |list: &[&str]| list.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 0)).collect::<Vec<_>>();
         let mixed: Vec<_> = allowed(parse(&["fe80::1", "10.0.0.7"])).unwrap().collect();
         assert_eq!(mixed, parse(&["10.0.0.7"]));
-        let error = allowed(parse(&["169.254.169.254"]))
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("169.254.169.254") && error.contains("link-local"),
-            "{error}"
-        );
+        let error = allowed(parse(&["169.254.169.254"])).err().unwrap().to_string();
+        assert!(error.contains("169.254.169.254") && error.contains("link-local"), "{error}");
     }
 }

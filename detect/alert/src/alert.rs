@@ -88,14 +88,6 @@ impl Alert {
 
     /// The `webhook-id` of this state of the alert at one destination: unchanged across retries, crashes and replays.
     pub fn webhook_id(&self, destination: &str) -> String {
-        short_id(
-            "msg_",
-            &json!([
-                destination,
-                self.fingerprint,
-                self.episode_start,
-                self.sequence
-            ]),
-        )
+        short_id("msg_", &json!([destination, self.fingerprint, self.episode_start, self.sequence]))
     }
 }

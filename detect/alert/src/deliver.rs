@@ -107,27 +107,14 @@ struct Lane {
 impl Sender {
     /// A sender for the store that this process has open: keep the store until the sender is done, its lock is what
     /// keeps other processes from sending the same.
-    pub fn new(
-        store: &Store,
-        destinations: Vec<Destination>,
-        timeouts: Timeouts,
-    ) -> Result<Self, SenderError> {
+    pub fn new(store: &Store, destinations: Vec<Destination>, timeouts: Timeouts) -> Result<Self, SenderError> {
         let mut lanes: Vec<Lane> = Vec::new();
         for destination in destinations {
             if lanes.iter().any(|lane| lane.name() == destination.name) {
-                return Err(DestinationError {
-                    name: destination.name,
-                    fault: Fault::Duplicate,
-                }
-                .into());
+                return Err(DestinationError { name: destination.name, fault: Fault::Duplicate }.into());
             }
             let transport = Transport::new(destination, timeouts)?;
-            lanes.push(Lane {
-                outbox: Outbox::open(store.dir())?,
-                transport,
-                paused_until_ms: i64::MIN,
-                gone: false,
-            });
+            lanes.push(Lane { outbox: Outbox::open(store.dir())?, transport, paused_until_ms: i64::MIN, gone: false });
         }
         for (name, messages) in Outbox::open(store.dir())?.destinations()? {
             if !lanes.iter().any(|lane| lane.name() == name) {
@@ -138,10 +125,7 @@ impl Sender {
                 );
             }
         }
-        Ok(Self {
-            lanes,
-            waker: Waker(watch::Sender::new(())),
-        })
+        Ok(Self { lanes, waker: Waker(watch::Sender::new(())) })
     }
 
     /// A handle for who commits.
@@ -180,12 +164,7 @@ impl Lane {
         &self.transport.destination().name
     }
 
-    async fn run(
-        self,
-        wake: watch::Receiver<()>,
-        mut shutdown: watch::Receiver<bool>,
-        clock: Clock,
-    ) {
+    async fn run(self, wake: watch::Receiver<()>, mut shutdown: watch::Receiver<bool>, clock: Clock) {
         let name = self.name().to_owned();
         let drain = self.transport.timeouts.drain;
         let work = self.work(wake, shutdown.clone(), clock);
@@ -199,12 +178,7 @@ impl Lane {
         }
     }
 
-    async fn work(
-        mut self,
-        mut wake: watch::Receiver<()>,
-        mut shutdown: watch::Receiver<bool>,
-        clock: Clock,
-    ) {
+    async fn work(mut self, mut wake: watch::Receiver<()>, mut shutdown: watch::Receiver<bool>, clock: Clock) {
         while !*shutdown.borrow() {
             wake.mark_unchanged();
             let pause = match self.round(clock()).await {
@@ -256,10 +230,7 @@ impl Lane {
 
     fn judge(&mut self, message: &Message, result: Result<Reply, Failure>, now_ms: i64) -> Fate {
         let (verdict, error) = match &result {
-            Ok(reply) => (
-                Verdict::of_status(reply.status),
-                format!("the receiver answered {}", reply.status),
-            ),
+            Ok(reply) => (Verdict::of_status(reply.status), format!("the receiver answered {}", reply.status)),
             Err(Failure::Unsent(error)) => (Verdict::Retry, error.clone()),
             Err(Failure::Unreadable(error)) => (Verdict::Rejected, error.clone()),
         };
@@ -271,34 +242,19 @@ impl Lane {
                 Fate::Delivered
             }
             Verdict::Rejected => {
-                tracing::error!(
-                    destination,
-                    id,
-                    error,
-                    "not delivered, never will be: a dead letter"
-                );
+                tracing::error!(destination, id, error, "not delivered, never will be: a dead letter");
                 Fate::Dead(error)
             }
             Verdict::Gone => {
-                tracing::error!(
-                    destination,
-                    "the receiver is gone (410): nothing is sent to it until the next start"
-                );
+                tracing::error!(destination, "the receiver is gone (410): nothing is sent to it until the next start");
                 self.gone = true;
                 Fate::Untouched
             }
             Verdict::Retry => {
-                let asked = result
-                    .ok()
-                    .and_then(|r| retry_after_ms(&r.retry_after?, now_ms));
+                let asked = result.ok().and_then(|r| retry_after_ms(&r.retry_after?, now_ms));
                 self.paused_until_ms = self.paused_until_ms.max(asked.unwrap_or(i64::MIN));
                 let Some(next) = next_try_ms(id, message.attempts.saturating_add(1), now_ms) else {
-                    tracing::error!(
-                        destination,
-                        id,
-                        error,
-                        "not delivered for a day: a dead letter"
-                    );
+                    tracing::error!(destination, id, error, "not delivered for a day: a dead letter");
                     return Fate::Dead(error);
                 };
                 tracing::warn!(
@@ -340,21 +296,10 @@ enum Failure {
 }
 
 async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Result<Reply, Failure> {
-    let unreadable = |e| {
-        Failure::Unreadable(format!(
-            "the outbox holds a message that cannot be read: {e}"
-        ))
-    };
+    let unreadable = |e| Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"));
     let alert: Alert = serde_json::from_str(&message.alert).map_err(unreadable)?;
-    let request = transport
-        .destination()
-        .style
-        .request(&alert)
-        .map_err(unreadable)?;
-    transport
-        .post(&message.id, now_ms.div_euclid(1_000), request)
-        .await
-        .map_err(Failure::Unsent)
+    let request = transport.destination().style.request(&alert).map_err(unreadable)?;
+    transport.post(&message.id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
 }
 
 /// Waits for the end of the program.

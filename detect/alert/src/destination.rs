@@ -63,10 +63,7 @@ impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Destination")
             .field("name", &self.name)
-            .field(
-                "url",
-                &format_args!("{}/***", self.url.origin().ascii_serialization()),
-            )
+            .field("url", &format_args!("{}/***", self.url.origin().ascii_serialization()))
             .field("style", &self.style)
             .field("allow_http", &self.allow_http)
             .field("secrets", &self.secrets)
@@ -102,9 +99,7 @@ pub enum Fault {
     #[error("its url begins with {0}:// but only https:// can be posted to")]
     Scheme(String),
     /// http.
-    #[error(
-        "its url is http://, which anybody on the way can read; use https://, or set allow_http = true"
-    )]
+    #[error("its url is http://, which anybody on the way can read; use https://, or set allow_http = true")]
     PlainHttp,
     /// `user:password@`.
     #[error("its url holds a user name or password; a secret does not belong in the config")]
@@ -152,14 +147,8 @@ pub enum Fault {
 
 impl Destination {
     /// Checks the settings and reads what they name. `env` looks up an environment variable.
-    pub fn new(
-        settings: &Settings,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, DestinationError> {
-        Self::check(settings, env).map_err(|fault| DestinationError {
-            name: settings.name.clone(),
-            fault,
-        })
+    pub fn new(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Self, DestinationError> {
+        Self::check(settings, env).map_err(|fault| DestinationError { name: settings.name.clone(), fault })
     }
 
     fn check(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Self, Fault> {
@@ -170,28 +159,15 @@ impl Destination {
             style: settings.style.parse::<Style>()?,
             allow_http: settings.allow_http,
             secrets: read_secrets(settings, env)?,
-            authorities: settings
-                .ca_file
-                .as_deref()
-                .map(read_authorities)
-                .transpose()?
-                .unwrap_or_default(),
-            identity: settings
-                .client_certificate_file
-                .as_deref()
-                .map(read_identity)
-                .transpose()?,
+            authorities: settings.ca_file.as_deref().map(read_authorities).transpose()?.unwrap_or_default(),
+            identity: settings.client_certificate_file.as_deref().map(read_identity).transpose()?,
         })
     }
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
-        Ok(())
-    } else {
-        Err(Fault::Name)
-    }
+    if (1..=64).contains(&name.len()) && name.chars().all(allowed) { Ok(()) } else { Err(Fault::Name) }
 }
 
 fn check_url(text: &str, allow_http: bool) -> Result<Url, Fault> {
@@ -206,62 +182,39 @@ fn check_url(text: &str, allow_http: bool) -> Result<Url, Fault> {
         return Err(Fault::Credentials);
     }
     // The parser has turned every spelling of an address (hexadecimal, one number, mapped) into the plain one.
-    let literal = url
-        .host_str()
-        .and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
     match literal.and_then(|address| Some((address, address::refused(address)?))) {
         Some((address, why)) => Err(Fault::Address(address, why)),
         None => Ok(url),
     }
 }
 
-fn read_secrets(
-    settings: &Settings,
-    env: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<Secret>, Fault> {
+fn read_secrets(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Vec<Secret>, Fault> {
     let (text, place) = match (&settings.secret_file, &settings.secret_env) {
         (None, None) => return Ok(Vec::new()),
         (Some(_), Some(_)) => return Err(Fault::TwoSecrets),
         (Some(path), None) => {
             let bytes = read(path)?;
             // What is not text is no secret either; which is all that may be said of it.
-            (
-                String::from_utf8_lossy(&bytes).into_owned(),
-                path.display().to_string(),
-            )
+            (String::from_utf8_lossy(&bytes).into_owned(), path.display().to_string())
         }
-        (None, Some(name)) => (
-            env(name).ok_or_else(|| Fault::Environment(name.clone()))?,
-            name.clone(),
-        ),
+        (None, Some(name)) => (env(name).ok_or_else(|| Fault::Environment(name.clone()))?, name.clone()),
     };
     Secret::parse_all(&text).map_err(|source| Fault::Secret { place, source })
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Fault> {
     let found = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
-    if found.is_empty() {
-        Err(Fault::Pem {
-            path: path.to_owned(),
-            what: "certificates",
-        })
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(Fault::Pem { path: path.to_owned(), what: "certificates" }) } else { Ok(found) }
 }
 
 fn read_identity(path: &Path) -> Result<Identity, Fault> {
-    Identity::from_pem(&read(path)?).map_err(|_| Fault::Pem {
-        path: path.to_owned(),
-        what: "a certificate and its private key",
-    })
+    Identity::from_pem(&read(path)?)
+        .map_err(|_| Fault::Pem { path: path.to_owned(), what: "a certificate and its private key" })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let result = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
-    result.map(|_| bytes).map_err(|source| Fault::File {
-        path: path.to_owned(),
-        source,
-    })
+    result.map(|_| bytes).map_err(|source| Fault::File { path: path.to_owned(), source })
 }

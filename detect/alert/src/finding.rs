@@ -29,13 +29,7 @@ pub enum Severity {
 
 impl Severity {
     /// All of them, the least first.
-    pub const ALL: [Self; 5] = [
-        Self::Info,
-        Self::Low,
-        Self::Medium,
-        Self::High,
-        Self::Critical,
-    ];
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
 
     /// The name in rules, JSON and on the command line.
     pub const fn name(self) -> &'static str {
@@ -143,9 +137,7 @@ pub fn fingerprint(rule: &str, entity: &BTreeMap<String, Value>) -> String {
 /// SHA-256, in hex, over a value's canonical JSON.
 pub(crate) fn hash(value: &Value) -> String {
     let digest = Sha256::digest(json::canonical(value).as_bytes());
-    digest.iter().fold(String::with_capacity(64), |hex, byte| {
-        hex + &format!("{byte:02x}")
-    })
+    digest.iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// A short id: `prefix` and the first 128 bits of [`hash`].
@@ -159,28 +151,14 @@ mod tests {
     use serde_json::json;
 
     fn of(pairs: &[(&str, Value)]) -> String {
-        fingerprint(
-            "pack/rule",
-            &pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), v.clone()))
-                .collect(),
-        )
+        fingerprint("pack/rule", &pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect())
     }
 
     #[test]
     fn the_fingerprint_is_a_hash_of_canonical_json() {
         let text = r#"["pack/rule",{"client":"192.0.2.7","route":"/users/{id}"}]"#;
-        let expected = Sha256::digest(text)
-            .iter()
-            .fold(String::new(), |s, b| s + &format!("{b:02x}"));
-        assert_eq!(
-            of(&[
-                ("route", json!("/users/{id}")),
-                ("client", json!("192.0.2.7"))
-            ]),
-            expected
-        );
+        let expected = Sha256::digest(text).iter().fold(String::new(), |s, b| s + &format!("{b:02x}"));
+        assert_eq!(of(&[("route", json!("/users/{id}")), ("client", json!("192.0.2.7"))]), expected);
     }
 
     #[test]
@@ -207,12 +185,6 @@ mod tests {
             assert_eq!(severity.to_string().parse(), Ok(severity));
             assert_eq!(json!(severity), json!(severity.name()));
         }
-        assert!(
-            "High"
-                .parse::<Severity>()
-                .unwrap_err()
-                .to_string()
-                .contains("high, critical")
-        );
+        assert!("High".parse::<Severity>().unwrap_err().to_string().contains("high, critical"));
     }
 }

@@ -12,16 +12,11 @@ pub fn canonical(value: &Value) -> String {
         Value::Object(map) => {
             let mut pairs: Vec<_> = map.iter().collect();
             pairs.sort_by_key(|(key, _)| *key);
-            let pairs: Vec<_> = pairs
-                .iter()
-                .map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v)))
-                .collect();
+            let pairs: Vec<_> =
+                pairs.iter().map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), canonical(v))).collect();
             format!("{{{}}}", pairs.join(","))
         }
-        Value::Array(items) => format!(
-            "[{}]",
-            items.iter().map(canonical).collect::<Vec<_>>().join(",")
-        ),
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
         scalar => scalar.to_string(),
     }
 }
@@ -33,21 +28,14 @@ pub fn canonical(value: &Value) -> String {
 /// in JavaScript (U+2028, U+2029), and what opens a tag in HTML (`<`, `>`, `&`).
 pub fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
     let mut bytes = Vec::with_capacity(1024);
-    value.serialize(&mut Serializer::with_formatter(
-        &mut bytes,
-        Escaping(CompactFormatter),
-    ))?;
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, Escaping(CompactFormatter)))?;
     String::from_utf8(bytes).map_err(|e| serde_json::Error::io(io::Error::other(e)))
 }
 
 struct Escaping(CompactFormatter);
 
 impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(must_be_escaped) {
             let (plain, tail) = rest.split_at(at);
@@ -90,19 +78,18 @@ mod tests {
 
     #[test]
     fn canonical_sorts_keys_at_every_depth() {
-        let value: Value =
-            serde_json::from_str(r#"{"b": [{"z": 1, "a": null}], "a": "\u001b"}"#).unwrap();
-        assert_eq!(
-            canonical(&value),
-            r#"{"a":"\u001b","b":[{"a":null,"z":1}]}"#
-        );
+        let value: Value = serde_json::from_str(r#"{"b": [{"z": 1, "a": null}], "a": "\u001b"}"#).unwrap();
+        assert_eq!(canonical(&value), r#"{"a":"\u001b","b":[{"a":null,"z":1}]}"#);
     }
 
     #[test]
     fn hostile_text_is_inert() {
         let hostile = "\u{1b}[2J</script>\u{9b}31m\u{202e}gpj.exe\u{2028}\u{e0041}&";
         let text = to_string(&json!({ hostile: hostile })).unwrap();
-        assert_eq!(text.matches("\\u001b[2J\\u003c/script\\u003e\\u009b31m\\u202egpj.exe\\u2028\\udb40\\udc41\\u0026").count(), 2);
+        assert_eq!(
+            text.matches("\\u001b[2J\\u003c/script\\u003e\\u009b31m\\u202egpj.exe\\u2028\\udb40\\udc41\\u0026").count(),
+            2
+        );
     }
 
     proptest! {

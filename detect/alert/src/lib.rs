@@ -15,9 +15,6 @@
 //!
 //! Deliberately absent: Arrow, the SQL engine, rules, and any clock except the one that is handed to the sender.
 
-// A test that unwraps says what it expects.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod address;
 pub mod alert;
 pub mod deliver;

@@ -65,19 +65,9 @@ pub struct Episode {
 
 impl Lifecycle {
     /// Continues from what a store kept: the open episodes, and fingerprints with the last window's end of resolved ones.
-    pub fn restore(
-        open: impl IntoIterator<Item = Episode>,
-        resolved: impl IntoIterator<Item = (String, i64)>,
-    ) -> Self {
-        let open = open
-            .into_iter()
-            .map(|e| (e.alert.fingerprint.clone(), e))
-            .collect();
-        let mut lifecycle = Self {
-            open,
-            resolved: resolved.into_iter().collect(),
-            ..Self::default()
-        };
+    pub fn restore(open: impl IntoIterator<Item = Episode>, resolved: impl IntoIterator<Item = (String, i64)>) -> Self {
+        let open = open.into_iter().map(|e| (e.alert.fingerprint.clone(), e)).collect();
+        let mut lifecycle = Self { open, resolved: resolved.into_iter().collect(), ..Self::default() };
         lifecycle.next_due = lifecycle.open.values().map(Episode::over_at).min();
         lifecycle
     }
@@ -96,13 +86,7 @@ impl Lifecycle {
     pub fn step(&mut self, mut findings: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
         findings.sort_by_cached_key(|f| {
             let values = json::canonical(&f.values.clone().into());
-            (
-                f.window.end,
-                f.window.start,
-                f.rule.clone(),
-                f.fingerprint(),
-                values,
-            )
+            (f.window.end, f.window.start, f.rule.clone(), f.fingerprint(), values)
         });
         let mut changes = Vec::new();
         for finding in findings {
@@ -110,12 +94,7 @@ impl Lifecycle {
             changes.extend(self.untold.drain(..).map(Change::to_notify));
             changes.extend(change);
         }
-        changes.extend(
-            watermark
-                .into_iter()
-                .flat_map(|w| self.advance(w))
-                .map(Change::to_notify),
-        );
+        changes.extend(watermark.into_iter().flat_map(|w| self.advance(w)).map(Change::to_notify));
         changes
     }
 
@@ -134,18 +113,11 @@ impl Lifecycle {
         if self.next_due.is_none_or(|due| watermark <= due) {
             return told;
         }
-        let mut over: Vec<_> = self
-            .open
-            .extract_if(.., |_, e| e.over_at() < watermark)
-            .map(|(_, episode)| episode.resolve())
-            .collect();
+        let mut over: Vec<_> =
+            self.open.extract_if(.., |_, e| e.over_at() < watermark).map(|(_, episode)| episode.resolve()).collect();
         over.sort_by(|a, b| (a.detected_at, &a.fingerprint).cmp(&(b.detected_at, &b.fingerprint)));
-        self.resolved.extend(
-            over.iter()
-                .map(|alert| (alert.fingerprint.clone(), alert.window.end)),
-        );
-        self.resolved
-            .retain(|_, end| *end >= Self::forgotten_before(watermark));
+        self.resolved.extend(over.iter().map(|alert| (alert.fingerprint.clone(), alert.window.end)));
+        self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
         self.next_due = self.open.values().map(Episode::over_at).min();
         told.extend(over);
         told
@@ -168,11 +140,7 @@ impl Lifecycle {
             self.resolved.insert(fingerprint.clone(), before.window.end);
             self.untold.push(before);
         }
-        if self
-            .resolved
-            .get(&fingerprint)
-            .is_some_and(|&end| finding.window.end <= end)
-        {
+        if self.resolved.get(&fingerprint).is_some_and(|&end| finding.window.end <= end) {
             return None;
         }
         let episode = Episode::begin(fingerprint.clone(), finding);
@@ -186,10 +154,7 @@ impl Lifecycle {
 
 impl Change {
     fn to_notify(alert: Alert) -> Self {
-        Self {
-            alert,
-            notify: true,
-        }
+        Self { alert, notify: true }
     }
 }
 
@@ -233,17 +198,12 @@ impl Episode {
 
     /// When the watermark is past this, no window to come can join.
     fn over_at(&self) -> i64 {
-        self.alert
-            .window
-            .end
-            .saturating_add(self.quiet)
-            .saturating_add(self.longest)
+        self.alert.window.end.saturating_add(self.quiet).saturating_add(self.longest)
     }
 
     fn update(&mut self, finding: Finding) -> Option<Change> {
         let window = finding.window;
-        let forgotten = self.recent_ends.len() >= RECENT
-            && self.recent_ends.first().is_some_and(|&e| window.end < e);
+        let forgotten = self.recent_ends.len() >= RECENT && self.recent_ends.first().is_some_and(|&e| window.end < e);
         if forgotten || !self.recent_ends.insert(window.end) {
             return None;
         }
@@ -274,20 +234,12 @@ impl Episode {
         if notify {
             self.notified_end = alert.window.end;
         }
-        Some(Change {
-            alert: alert.clone(),
-            notify,
-        })
+        Some(Change { alert: alert.clone(), notify })
     }
 
     fn resolve(self) -> Alert {
         let detected_at = self.over_at();
         let sequence = self.alert.sequence + 1;
-        Alert {
-            status: Status::Resolved,
-            detected_at,
-            sequence,
-            ..self.alert
-        }
+        Alert { status: Status::Resolved, detected_at, sequence, ..self.alert }
     }
 }

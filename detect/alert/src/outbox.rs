@@ -68,15 +68,9 @@ impl Outbox {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(schema::FILE);
         if let Err(source) = path.metadata() {
-            return Err(StoreError::Directory {
-                dir: dir.to_owned(),
-                source,
-            });
+            return Err(StoreError::Directory { dir: dir.to_owned(), source });
         }
-        Ok(Self {
-            db: schema::open(dir)?,
-            path,
-        })
+        Ok(Self { db: schema::open(dir)?, path })
     }
 
     /// Messages still to be sent, in order.
@@ -92,56 +86,32 @@ impl Outbox {
     /// Makes a dead letter due now, with all its tries, under its old id. Returns whether there is one with this id.
     pub fn retry(&mut self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
         let revive = "UPDATE outbox SET state = 'pending', attempts = 0, due_ms = ?2, done_ms = NULL WHERE id = ?1 AND state = 'dead'";
-        Ok(self
-            .db
-            .execute(revive, params![id, now_ms])
-            .map_err(|e| self.wrap(e))?
-            > 0)
+        Ok(self.db.execute(revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0)
     }
 
     /// What may be sent now, at most `limit` messages, those first that have been due for longest.
-    pub(crate) fn due(
-        &self,
-        destination: &str,
-        now_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<Message>, StoreError> {
-        let sql = format!(
-            "SELECT id, coalesce(alert, ''), attempts {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
-        );
-        let message = |row: &Row<'_>| {
-            Ok(Message {
-                id: row.get(0)?,
-                alert: row.get(1)?,
-                attempts: row.get(2)?,
-            })
-        };
+    pub(crate) fn due(&self, destination: &str, now_ms: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let sql =
+            format!("SELECT id, coalesce(alert, ''), attempts {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3");
+        let message = |row: &Row<'_>| Ok(Message { id: row.get(0)?, alert: row.get(1)?, attempts: row.get(2)? });
         self.select(&sql, params![destination, now_ms, limit], message)
     }
 
     /// When the next message of a destination is due.
     pub(crate) fn next_due_ms(&self, destination: &str) -> Result<Option<i64>, StoreError> {
-        let read = || {
-            self.db
-                .prepare_cached(&format!("SELECT min(due_ms) {HEADS}"))?
-                .query_row([destination], |row| row.get(0))
-        };
-        read().map_err(|e| self.wrap(e))
+        // Not `min`: in this order the index leads to the answer at once, however much waits.
+        let sql = format!("SELECT due_ms {HEADS} ORDER BY due_ms, seq LIMIT 1");
+        Ok(self.select(&sql, [destination], |row| row.get(0))?.pop())
     }
 
     /// The destinations that messages wait for.
     pub(crate) fn destinations(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let sql =
-            "SELECT destination, count(*) FROM outbox WHERE state = 'pending' GROUP BY destination";
+        let sql = "SELECT destination, count(*) FROM outbox WHERE state = 'pending' GROUP BY destination";
         self.select(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Records what became of messages that were tried at `now_ms`: all of it or nothing.
-    pub(crate) fn record(
-        &mut self,
-        fates: &[(String, Fate)],
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn record(&mut self, fates: &[(String, Fate)], now_ms: i64) -> Result<(), StoreError> {
         let db = &mut self.db;
         let mut write = || {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -177,12 +147,7 @@ impl Outbox {
         params: impl rusqlite::Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = || {
-            self.db
-                .prepare_cached(sql)?
-                .query_map(params, |row| read(row))?
-                .collect::<rusqlite::Result<_>>()
-        };
+        let rows = || self.db.prepare_cached(sql)?.query_map(params, |row| read(row))?.collect::<rusqlite::Result<_>>();
         rows().map_err(|e| self.wrap(e))
     }
 

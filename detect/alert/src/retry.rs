@@ -12,18 +12,7 @@ const DELAYS_MS: [i64; 10] = {
     const S: i64 = 1_000;
     const M: i64 = 60 * S;
     const H: i64 = 60 * M;
-    [
-        5 * S,
-        30 * S,
-        2 * M,
-        10 * M,
-        30 * M,
-        H,
-        2 * H,
-        4 * H,
-        8 * H,
-        8 * H,
-    ]
+    [5 * S, 30 * S, 2 * M, 10 * M, 30 * M, H, 2 * H, 4 * H, 8 * H, 8 * H]
 };
 /// A delay is stretched by up to this part of it, so that messages that failed together do not come back together.
 const JITTER: f64 = 0.2;
@@ -97,8 +86,8 @@ mod tests {
             (
                 Verdict::Retry,
                 vec![
-                    100, 199, 300, 301, 302, 304, 307, 308, 401, 403, 404, 405, 408, 409, 411, 412,
-                    414, 418, 421, 423, 425, 429, 499, 500, 501, 502, 503, 504, 599, 999,
+                    100, 199, 300, 301, 302, 304, 307, 308, 401, 403, 404, 405, 408, 409, 411, 412, 414, 418, 421, 423,
+                    425, 429, 499, 500, 501, 502, 503, 504, 599, 999,
                 ],
             ),
         ];
@@ -147,22 +136,10 @@ mod tests {
         const NOW: i64 = 1_700_000_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
         assert_eq!(retry_after_ms("120", NOW), Some(NOW + 120_000));
         assert_eq!(retry_after_ms(" 0 ", NOW), Some(NOW));
-        assert_eq!(
-            retry_after_ms("99999999999999999999999", NOW),
-            Some(NOW + 3_600_000)
-        );
-        assert_eq!(
-            retry_after_ms("Tue, 14 Nov 2023 22:14:20 GMT", NOW),
-            Some(NOW + 60_000)
-        );
-        assert_eq!(
-            retry_after_ms("Tue, 14 Nov 2023 21:00:00 GMT", NOW),
-            Some(NOW)
-        );
-        assert_eq!(
-            retry_after_ms("Wed, 15 Nov 2023 22:14:20 GMT", NOW),
-            Some(NOW + 3_600_000)
-        );
+        assert_eq!(retry_after_ms("99999999999999999999999", NOW), Some(NOW + 3_600_000));
+        assert_eq!(retry_after_ms("Tue, 14 Nov 2023 22:14:20 GMT", NOW), Some(NOW + 60_000));
+        assert_eq!(retry_after_ms("Tue, 14 Nov 2023 21:00:00 GMT", NOW), Some(NOW));
+        assert_eq!(retry_after_ms("Wed, 15 Nov 2023 22:14:20 GMT", NOW), Some(NOW + 3_600_000));
         for neither in ["", "soon", "-5", "1.5", "+5"] {
             assert_eq!(retry_after_ms(neither, NOW), None, "{neither}");
         }
@@ -170,9 +147,8 @@ mod tests {
 
     #[test]
     fn jitter_spreads() {
-        let spread: std::collections::BTreeSet<_> = (0..100)
-            .filter_map(|n| next_try_ms(&format!("msg_{n}"), 6, 0))
-            .collect();
+        let spread: std::collections::BTreeSet<_> =
+            (0..100).filter_map(|n| next_try_ms(&format!("msg_{n}"), 6, 0)).collect();
         assert!(spread.len() > 90);
     }
 }

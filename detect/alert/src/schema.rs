@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &["
         fingerprint TEXT PRIMARY KEY,
         last_end    INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE INDEX resolved_end ON resolved (last_end);
     -- What is to be sent, and for a while what was. `seq` is the order; times are wall clock, milliseconds since 1970.
     CREATE TABLE outbox (
         seq           INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,7 +48,8 @@ const MIGRATIONS: &[&str] = &["
         last_error    TEXT
     );
     CREATE INDEX outbox_queue ON outbox (destination, fingerprint, seq) WHERE state = 'pending';
-    CREATE INDEX outbox_done  ON outbox (done_ms) WHERE state <> 'pending';
+    CREATE INDEX outbox_due   ON outbox (destination, due_ms, seq) WHERE state = 'pending';
+    CREATE INDEX outbox_done  ON outbox (done_ms) WHERE done_ms IS NOT NULL;
 "];
 
 /// Opens the state file in `dir`, creating or upgrading it.
@@ -57,13 +59,10 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(&path).map_err(wrap)?;
     // The engine and the sender write the same file: neither waits longer than the other's commit.
     db.busy_timeout(Duration::from_secs(10)).map_err(wrap)?;
-    db.pragma_update(None, "journal_mode", "wal")
-        .map_err(wrap)?;
-    db.pragma_update(None, "synchronous", "full")
-        .map_err(wrap)?;
+    db.pragma_update(None, "journal_mode", "wal").map_err(wrap)?;
+    db.pragma_update(None, "synchronous", "full").map_err(wrap)?;
     // A burst must not leave a large log file behind for ever.
-    db.pragma_update(None, "journal_size_limit", 64 << 20)
-        .map_err(wrap)?;
+    db.pragma_update(None, "journal_size_limit", 64 << 20).map_err(wrap)?;
     migrate(&mut db, &path)?;
     Ok(db)
 }
@@ -71,48 +70,28 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
 /// Reads the whole file for damage: at 1 GB/s, seconds for the largest of states.
 pub(crate) fn check_integrity(db: &Connection, dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(FILE);
-    let verdict: String = db
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|e| StoreError::from_sqlite(&path, e))?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged {
-            path,
-            detail: verdict,
-        })
-    }
+    let verdict: String =
+        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| StoreError::from_sqlite(&path, e))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path, detail: verdict }) }
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let wrap = |e| StoreError::from_sqlite(path, e);
     let known = MIGRATIONS.len();
     let missing_steps = |db: &Connection| {
-        let version: i64 = db
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(wrap)?;
-        let steps = usize::try_from(version)
-            .ok()
-            .and_then(|v| MIGRATIONS.get(v..));
-        steps.ok_or_else(|| StoreError::Newer {
-            path: path.to_owned(),
-            version,
-            known,
-        })
+        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrap)?;
+        let steps = usize::try_from(version).ok().and_then(|v| MIGRATIONS.get(v..));
+        steps.ok_or_else(|| StoreError::Newer { path: path.to_owned(), version, known })
     };
     // Who only reads must not wait for who writes.
     if missing_steps(db)?.is_empty() {
         return Ok(());
     }
-    let transaction = db
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(wrap)?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
     // Asked again: another connection may have been faster.
     for step in missing_steps(&transaction)? {
         transaction.execute_batch(step).map_err(wrap)?;
     }
-    transaction
-        .pragma_update(None, "user_version", known)
-        .map_err(wrap)?;
+    transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
     transaction.commit().map_err(wrap)
 }

@@ -27,9 +27,7 @@ pub enum SecretError {
     #[error("it is empty; put a secret in it: whsec_ and 24 to 64 random bytes in base64")]
     Empty,
     /// No `whsec_`.
-    #[error(
-        "secret {0} does not begin with whsec_; a secret is whsec_ and 24 to 64 random bytes in base64"
-    )]
+    #[error("secret {0} does not begin with whsec_; a secret is whsec_ and 24 to 64 random bytes in base64")]
     NoPrefix(usize),
     /// Not base64.
     #[error("secret {0} is not base64 after whsec_")]
@@ -38,9 +36,7 @@ pub enum SecretError {
     #[error("secret {0} has {1} bytes; 24 to 64 are allowed")]
     Length(usize, usize),
     /// Too many.
-    #[error(
-        "there are {0} secrets; at most {MAX_SECRETS} can sign at once, delete those that no receiver needs"
-    )]
+    #[error("there are {0} secrets; at most {MAX_SECRETS} can sign at once, delete those that no receiver needs")]
     TooMany(usize),
 }
 
@@ -51,26 +47,14 @@ impl Secret {
         match words.len() {
             0 => Err(SecretError::Empty),
             n if n > MAX_SECRETS => Err(SecretError::TooMany(n)),
-            _ => words
-                .into_iter()
-                .enumerate()
-                .map(|(i, word)| Self::parse(i + 1, word))
-                .collect(),
+            _ => words.into_iter().enumerate().map(|(i, word)| Self::parse(i + 1, word)).collect(),
         }
     }
 
     fn parse(number: usize, word: &str) -> Result<Self, SecretError> {
-        let encoded = word
-            .strip_prefix("whsec_")
-            .ok_or(SecretError::NoPrefix(number))?;
-        let key = STANDARD
-            .decode(encoded)
-            .map_err(|_| SecretError::NotBase64(number))?;
-        if KEY_BYTES.contains(&key.len()) {
-            Ok(Self(key))
-        } else {
-            Err(SecretError::Length(number, key.len()))
-        }
+        let encoded = word.strip_prefix("whsec_").ok_or(SecretError::NoPrefix(number))?;
+        let key = STANDARD.decode(encoded).map_err(|_| SecretError::NotBase64(number))?;
+        if KEY_BYTES.contains(&key.len()) { Ok(Self(key)) } else { Err(SecretError::Length(number, key.len())) }
     }
 
     pub(crate) fn key(&self) -> &[u8] {
@@ -85,33 +69,13 @@ mod tests {
     #[test]
     fn errors_say_which_and_why_but_not_what() {
         let good = format!("whsec_{}", STANDARD.encode([7; 32]));
-        assert_eq!(
-            Secret::parse_all(&format!("{good}\n{good}\n"))
-                .unwrap()
-                .len(),
-            2
-        );
+        assert_eq!(Secret::parse_all(&format!("{good}\n{good}\n")).unwrap().len(), 2);
         assert_eq!(Secret::parse_all(" \n"), Err(SecretError::Empty));
-        assert_eq!(
-            Secret::parse_all(&format!("{good} canary")),
-            Err(SecretError::NoPrefix(2))
-        );
-        assert_eq!(
-            Secret::parse_all("whsec_!canary!"),
-            Err(SecretError::NotBase64(1))
-        );
-        assert_eq!(
-            Secret::parse_all(&format!("whsec_{}", STANDARD.encode([7; 23]))),
-            Err(SecretError::Length(1, 23))
-        );
-        assert_eq!(
-            Secret::parse_all(&format!("whsec_{}", STANDARD.encode([7; 65]))),
-            Err(SecretError::Length(1, 65))
-        );
-        assert_eq!(
-            Secret::parse_all(&vec![good; 5].join(" ")),
-            Err(SecretError::TooMany(5))
-        );
+        assert_eq!(Secret::parse_all(&format!("{good} canary")), Err(SecretError::NoPrefix(2)));
+        assert_eq!(Secret::parse_all("whsec_!canary!"), Err(SecretError::NotBase64(1)));
+        assert_eq!(Secret::parse_all(&format!("whsec_{}", STANDARD.encode([7; 23]))), Err(SecretError::Length(1, 23)));
+        assert_eq!(Secret::parse_all(&format!("whsec_{}", STANDARD.encode([7; 65]))), Err(SecretError::Length(1, 65)));
+        assert_eq!(Secret::parse_all(&vec![good; 5].join(" ")), Err(SecretError::TooMany(5)));
         assert_eq!(format!("{:?}", Secret(b"canary".to_vec())), "Secret(***)");
     }
 }

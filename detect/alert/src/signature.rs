@@ -16,10 +16,7 @@ pub(crate) fn sign(secrets: &[Secret], id: &str, seconds: i64, body: &str) -> Op
             // An HMAC takes keys of any length: this never fails.
             let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).ok()?;
             mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-            Some(format!(
-                "v1,{}",
-                STANDARD.encode(mac.finalize().into_bytes())
-            ))
+            Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
         })
         .collect();
     (!signatures.is_empty()).then(|| signatures.join(" "))

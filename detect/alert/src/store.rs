@@ -84,13 +84,7 @@ impl Store {
         let lock = lock(dir)?;
         let db = schema::open(dir)?;
         schema::check_integrity(&db, dir)?;
-        let mut store = Self {
-            db,
-            dir: dir.to_owned(),
-            path: dir.join(schema::FILE),
-            lifecycle: None,
-            _lock: lock,
-        };
+        let mut store = Self { db, dir: dir.to_owned(), path: dir.join(schema::FILE), lifecycle: None, _lock: lock };
         store.lifecycle = Some(store.load()?);
         Ok(store)
     }
@@ -103,12 +97,9 @@ impl Store {
     /// The checkpoint rows of an owner, keys and values, in the order of the keys.
     pub fn checkpoint(&self, space: &str) -> Result<Vec<CheckpointRow>, StoreError> {
         let read = || {
-            let mut select = self.db.prepare_cached(
-                "SELECT key, value FROM checkpoint WHERE space = ?1 ORDER BY key",
-            )?;
-            select
-                .query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<_>>()
+            let mut select =
+                self.db.prepare_cached("SELECT key, value FROM checkpoint WHERE space = ?1 ORDER BY key")?;
+            select.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
         };
         read().map_err(|e| self.wrap(e))
     }
@@ -119,14 +110,7 @@ impl Store {
             Some(lifecycle) => lifecycle,
             None => self.load()?,
         };
-        let Commit {
-            deletes,
-            puts,
-            findings,
-            watermark,
-            now_ms,
-            destinations,
-        } = commit;
+        let Commit { deletes, puts, findings, watermark, now_ms, destinations } = commit;
         let changes = lifecycle.step(findings, watermark);
         let write = |db: &mut Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -150,39 +134,24 @@ impl Store {
 
     fn load(&self) -> Result<Lifecycle, StoreError> {
         let read = || {
-            let mut select = self
-                .db
-                .prepare("SELECT fingerprint, last_end FROM resolved")?;
+            let mut select = self.db.prepare("SELECT fingerprint, last_end FROM resolved")?;
             select
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<Vec<(String, i64)>>>()
         };
-        Ok(Lifecycle::restore(
-            self.episodes()?,
-            read().map_err(|e| self.wrap(e))?,
-        ))
+        Ok(Lifecycle::restore(self.episodes()?, read().map_err(|e| self.wrap(e))?))
     }
 
     fn episodes(&self) -> Result<Vec<Episode>, StoreError> {
         let read = || {
-            let mut select = self
-                .db
-                .prepare("SELECT state FROM episode ORDER BY fingerprint")?;
-            select
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()
+            let mut select = self.db.prepare("SELECT state FROM episode ORDER BY fingerprint")?;
+            select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
         };
         let parse = |state: String| {
-            serde_json::from_str(&state).map_err(|e| StoreError::Damaged {
-                path: self.path.clone(),
-                detail: format!("an open alert: {e}"),
-            })
+            serde_json::from_str(&state)
+                .map_err(|e| StoreError::Damaged { path: self.path.clone(), detail: format!("an open alert: {e}") })
         };
-        read()
-            .map_err(|e| self.wrap(e))?
-            .into_iter()
-            .map(parse)
-            .collect()
+        read().map_err(|e| self.wrap(e))?.into_iter().map(parse).collect()
     }
 
     fn wrap(&self, source: rusqlite::Error) -> StoreError {
@@ -192,46 +161,29 @@ impl Store {
 
 /// Creates the directory, for this user only (it will hold log lines), and takes the lock in it.
 fn lock(dir: &Path) -> Result<File, StoreError> {
-    let wrap = |source| StoreError::Directory {
-        dir: dir.to_owned(),
-        source,
-    };
+    let wrap = |source| StoreError::Directory { dir: dir.to_owned(), source };
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir).map_err(wrap)?;
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(dir.join("state.lock"))
-        .map_err(wrap)?;
+    let file = File::options().create(true).append(true).open(dir.join("state.lock")).map_err(wrap)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-            dir: dir.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(wrap(source)),
     }
 }
 
-fn write_checkpoint(
-    db: &Transaction<'_>,
-    deletes: &[Delete],
-    puts: &[Put],
-) -> rusqlite::Result<()> {
+fn write_checkpoint(db: &Transaction<'_>, deletes: &[Delete], puts: &[Put]) -> rusqlite::Result<()> {
     for delete in deletes {
         match delete {
             Delete::Key { space, key } => db
                 .prepare_cached("DELETE FROM checkpoint WHERE space = ?1 AND key = ?2")?
                 .execute(params![space, key])?,
-            Delete::Space(space) => db
-                .prepare_cached("DELETE FROM checkpoint WHERE space = ?1")?
-                .execute([space])?,
+            Delete::Space(space) => db.prepare_cached("DELETE FROM checkpoint WHERE space = ?1")?.execute([space])?,
         };
     }
-    let mut insert = db.prepare_cached(
-        "INSERT OR REPLACE INTO checkpoint (space, key, value) VALUES (?1, ?2, ?3)",
-    )?;
+    let mut insert = db.prepare_cached("INSERT OR REPLACE INTO checkpoint (space, key, value) VALUES (?1, ?2, ?3)")?;
     for put in puts {
         insert.execute(params![put.space, put.key, put.value])?;
     }
@@ -244,25 +196,14 @@ fn write_alerts(
     changes: &[Change],
     watermark: Option<i64>,
 ) -> rusqlite::Result<()> {
-    let ended = changes
-        .iter()
-        .filter(|c| c.alert.status == Status::Resolved);
+    let ended = changes.iter().filter(|c| c.alert.status == Status::Resolved);
     for alert in ended.map(|c| &c.alert) {
-        db.prepare_cached("DELETE FROM episode WHERE fingerprint = ?1")?
-            .execute([&alert.fingerprint])?;
-        db.prepare_cached(
-            "INSERT OR REPLACE INTO resolved (fingerprint, last_end) VALUES (?1, ?2)",
-        )?
-        .execute(params![alert.fingerprint, alert.window.end])?;
+        db.prepare_cached("DELETE FROM episode WHERE fingerprint = ?1")?.execute([&alert.fingerprint])?;
+        db.prepare_cached("INSERT OR REPLACE INTO resolved (fingerprint, last_end) VALUES (?1, ?2)")?
+            .execute(params![alert.fingerprint, alert.window.end])?;
     }
-    let touched: BTreeSet<_> = changes
-        .iter()
-        .map(|c| c.alert.fingerprint.as_str())
-        .collect();
-    for (fingerprint, episode) in touched
-        .into_iter()
-        .filter_map(|f| Some((f, lifecycle.episode(f)?)))
-    {
+    let touched: BTreeSet<_> = changes.iter().map(|c| c.alert.fingerprint.as_str()).collect();
+    for (fingerprint, episode) in touched.into_iter().filter_map(|f| Some((f, lifecycle.episode(f)?))) {
         let state = serde_json::to_string(episode).map_err(to_sql)?;
         db.prepare_cached("INSERT OR REPLACE INTO episode (fingerprint, state) VALUES (?1, ?2)")?
             .execute(params![fingerprint, state])?;
@@ -275,12 +216,7 @@ fn write_alerts(
 }
 
 /// Adds an alert's state to the outbox, once a destination; told again, it changes nothing.
-fn enqueue(
-    db: &Transaction<'_>,
-    alert: &Alert,
-    destinations: &[String],
-    now_ms: i64,
-) -> rusqlite::Result<()> {
+fn enqueue(db: &Transaction<'_>, alert: &Alert, destinations: &[String], now_ms: i64) -> rusqlite::Result<()> {
     let text = json::to_string(alert).map_err(to_sql)?;
     for destination in destinations {
         let id = alert.webhook_id(destination);
@@ -290,7 +226,12 @@ fn enqueue(
                 "DELETE FROM outbox WHERE destination = ?1 AND fingerprint = ?2 AND episode_start = ?3
                  AND status = 'updated' AND state = 'pending' AND sequence < ?4",
             )?
-            .execute(params![destination, alert.fingerprint, alert.episode_start, signed(alert.sequence)])?;
+            .execute(params![
+                destination,
+                alert.fingerprint,
+                alert.episode_start,
+                signed(alert.sequence)
+            ])?;
         }
         db.prepare_cached(
             "INSERT INTO outbox (id, destination, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms)
@@ -340,11 +281,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
         let step = |value: &[u8]| Commit {
-            puts: vec![Put {
-                space: "engine",
-                key: vec![1],
-                value: value.into(),
-            }],
+            puts: vec![Put { space: "engine", key: vec![1], value: value.into() }],
             ..Commit::default()
         };
         store.commit(step(b"before")).unwrap();
@@ -352,14 +289,8 @@ mod tests {
         store.db.pragma_update(None, "max_page_count", 1).unwrap();
         let error = store.commit(step(&vec![0; 1 << 20])).unwrap_err();
         assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
-        assert_eq!(
-            store.checkpoint("engine").unwrap(),
-            [(vec![1], b"before".to_vec())]
-        );
-        store
-            .db
-            .pragma_update(None, "max_page_count", 1 << 20)
-            .unwrap();
+        assert_eq!(store.checkpoint("engine").unwrap(), [(vec![1], b"before".to_vec())]);
+        store.db.pragma_update(None, "max_page_count", 1 << 20).unwrap();
         store.commit(step(&vec![0; 1 << 20])).unwrap();
         assert_eq!(store.checkpoint("engine").unwrap()[0].1.len(), 1 << 20);
     }

@@ -4,14 +4,8 @@ use jiff::Timestamp;
 
 /// An instant as text. What no calendar shows (before year -9999, after 9999) is shown as the nearest that one does.
 pub(crate) fn to_text(us: i64) -> String {
-    let nearest = if us < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
-    Timestamp::from_microsecond(us)
-        .unwrap_or(nearest)
-        .to_string()
+    let nearest = if us < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_microsecond(us).unwrap_or(nearest).to_string()
 }
 
 /// For `#[serde(with = ...)]` on an `i64`.
@@ -28,9 +22,7 @@ pub(crate) mod rfc3339 {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse::<Timestamp>()
-            .map(Timestamp::as_microsecond)
-            .map_err(D::Error::custom)
+        text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(D::Error::custom)
     }
 }
 

@@ -27,11 +27,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            whole: Duration::from_secs(15),
-            drain: Duration::from_secs(10),
-        }
+        Self { connect: Duration::from_secs(5), whole: Duration::from_secs(15), drain: Duration::from_secs(10) }
     }
 }
 
@@ -51,10 +47,7 @@ pub(crate) struct Reply {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        destination: Destination,
-        timeouts: Timeouts,
-    ) -> Result<Self, DestinationError> {
+    pub(crate) fn new(destination: Destination, timeouts: Timeouts) -> Result<Self, DestinationError> {
         let mut builder = Client::builder()
             .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeouts.connect)
@@ -75,15 +68,8 @@ impl Transport {
             builder = builder.identity(identity.clone());
         }
         match builder.build() {
-            Ok(client) => Ok(Self {
-                client,
-                destination,
-                timeouts,
-            }),
-            Err(e) => Err(DestinationError {
-                name: destination.name,
-                fault: Fault::Client(explain(&e.without_url())),
-            }),
+            Ok(client) => Ok(Self { client, destination, timeouts }),
+            Err(e) => Err(DestinationError { name: destination.name, fault: Fault::Client(explain(&e.without_url())) }),
         }
     }
 
@@ -92,12 +78,7 @@ impl Transport {
     }
 
     /// Posts a message. The error is what to tell the operator: no URL, nothing that the receiver wrote.
-    pub(crate) async fn post(
-        &self,
-        id: &str,
-        seconds: i64,
-        request: Request,
-    ) -> Result<Reply, String> {
+    pub(crate) async fn post(&self, id: &str, seconds: i64, request: Request) -> Result<Reply, String> {
         let mut post = self
             .client
             .post(self.destination.url.clone())
@@ -107,20 +88,9 @@ impl Transport {
         if let Some(signature) = sign(&self.destination.secrets, id, seconds, &request.body) {
             post = post.header("webhook-signature", signature);
         }
-        let response = post
-            .body(request.body)
-            .send()
-            .await
-            .map_err(|e| self.describe(e))?;
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|v| v.to_str().ok())
-            .map(str::to_owned);
-        let reply = Reply {
-            status: response.status().as_u16(),
-            retry_after,
-        };
+        let response = post.body(request.body).send().await.map_err(|e| self.describe(e))?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let reply = Reply { status: response.status().as_u16(), retry_after };
         // The status decides: a body that hangs or breaks off changes nothing.
         drain(response).await;
         Ok(reply)
@@ -129,11 +99,7 @@ impl Transport {
     fn describe(&self, error: reqwest::Error) -> String {
         let error = error.without_url();
         if error.is_timeout() {
-            let limit = if error.is_connect() {
-                self.timeouts.connect
-            } else {
-                self.timeouts.whole
-            };
+            let limit = if error.is_connect() { self.timeouts.connect } else { self.timeouts.whole };
             return format!("no answer within {limit:?}");
         }
         explain(&error)

@@ -21,10 +21,7 @@ impl Alert {
                 return;
             }
             self.truncated = true;
-            self.values
-                .values_mut()
-                .chain(self.entity.values_mut())
-                .for_each(|v| shorten(v, longest));
+            self.values.values_mut().chain(self.entity.values_mut()).for_each(|v| shorten(v, longest));
             shorten_text(&mut self.title, longest);
         }
         // Very many columns, or what a rule's author wrote.
@@ -43,8 +40,7 @@ impl Alert {
         self.truncated |= self.evidence.len() > MAX_EVIDENCE;
         self.evidence.truncate(MAX_EVIDENCE);
         for evidence in &mut self.evidence {
-            self.truncated |= shorten_text(&mut evidence.raw, MAX_LINE)
-                | shorten_text(&mut evidence.source, MAX_LINE);
+            self.truncated |= shorten_text(&mut evidence.raw, MAX_LINE) | shorten_text(&mut evidence.source, MAX_LINE);
         }
         while !self.evidence.is_empty() && self.json_bytes() > AIM_BYTES {
             self.evidence.pop();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use tripline_alert::{Alert, Lifecycle, Severity};
+use tripline_alert::{Alert, Lifecycle, Severity, Status};
 
 use super::findings::Findings;
 use super::output::thousands;
@@ -75,7 +75,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut written = Ok(());
     let period = Period { since: args.since, until: args.until };
     let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, |found| {
-        for alert in found.into_iter().filter_map(|f| lifecycle.observe(f)) {
+        // (that an alert is over is not news at the end of a scan)
+        for alert in lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved) {
             worst = worst.max(Some(alert.severity));
             match args.format {
                 Format::Json if written.is_ok() => written = print_json(&alert),
@@ -137,8 +138,7 @@ fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<Input
 
 fn print_json(alert: &Alert) -> Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, alert).map_err(io::Error::from)?;
-    out.write_all(b"\n")?;
+    writeln!(out, "{}", tripline_alert::json::to_string(alert)?)?;
     Ok(())
 }
 

@@ -157,6 +157,11 @@ fn check_output(rule: &Rule, plan: &LogicalPlan) -> std::result::Result<(), Diag
                 .with_help("give one another name with AS"));
         }
     }
+    if let Some(key) = key_outside_entity(rule, plan) {
+        return Err(rule
+            .problem_at(&key, format!("one entity would have several rows a window: the rule also groups by {key}"))
+            .with_help(format!("add {key} to the header's entity, or aggregate over it")));
+    }
     for column in &rule.header.entity {
         if !names.contains(&column.as_str()) {
             return Err(Diagnostic::at_word(
@@ -169,6 +174,38 @@ fn check_output(rule: &Rule, plan: &LogicalPlan) -> std::result::Result<(), Diag
         }
     }
     Ok(())
+}
+
+/// A column that the result is grouped by and that is neither a bound of the window nor part of the entity. Looks through what
+/// keeps rows apart; joins and unions are taken to be right.
+fn key_outside_entity(rule: &Rule, plan: &LogicalPlan) -> Option<String> {
+    let mut renamed: BTreeMap<String, String> = BTreeMap::new();
+    let mut node = plan;
+    let aggregate = loop {
+        node = match node {
+            LogicalPlan::Projection(projection) => {
+                for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
+                    if let Expr::Column(column) = expr.clone().unalias() {
+                        let shown = renamed.get(field.name()).unwrap_or(field.name()).clone();
+                        renamed.insert(column.name, shown);
+                    }
+                }
+                &projection.input
+            }
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Aggregate(aggregate) => break aggregate,
+            _ => return None,
+        }
+    };
+    let shown = |expr: &Expr| {
+        let name = expr.schema_name().to_string();
+        let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
+        renamed.get(&name).cloned().unwrap_or(name)
+    };
+    let is_part =
+        |name: &String| [WINDOW_START, WINDOW_END].contains(&name.as_str()) || rule.header.entity.contains(name);
+    aggregate.group_expr.iter().map(shown).find(|name| !is_part(name))
 }
 
 fn scans(plan: &LogicalPlan, table: &str) -> bool {

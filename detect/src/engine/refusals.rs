@@ -91,6 +91,8 @@ async fn every_refusal_points_and_advises() {
     let sql =
         format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS} HAVING count(*) > $m");
     check(&sql, "$m", "no parameter $m", "params are: n").await;
+    let sql = format!("SELECT window_start, window_end, client, path, count(*) AS n FROM {WINDOW} {KEYS}, path");
+    check(&sql, "path", "several rows a window", "add path").await;
     let sql = format!("SELEC window_start FROM {WINDOW}");
     let text = refusal(&sql).await;
     assert!(text.contains("rule.sql:6:1"), "{text}");

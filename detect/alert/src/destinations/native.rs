@@ -18,15 +18,8 @@ struct Payload<'a> {
 
 pub(super) fn request(alert: &Alert) -> serde_json::Result<Request> {
     let r#type = format!("alert.{}", alert.status.name());
-    let body = json::to_string(&Payload {
-        r#type,
-        timestamp: alert.detected_at,
-        data: alert,
-    })?;
-    Ok(Request {
-        content_type: "application/json",
-        body,
-    })
+    let body = json::to_string(&Payload { r#type, timestamp: alert.detected_at, data: alert })?;
+    Ok(Request { content_type: "application/json", body })
 }
 
 #[cfg(test)]
@@ -45,21 +38,9 @@ mod tests {
                 rule: "api1/object-enumeration".into(),
                 title: "One client reads very many different objects".into(),
                 severity: Severity::High,
-                entity: [
-                    ("client".to_owned(), json!("192.0.2.7")),
-                    ("user".to_owned(), json!(null)),
-                ]
-                .into(),
-                window: Window {
-                    start,
-                    end: start + hour,
-                },
-                values: [
-                    ("objects".to_owned(), json!(812)),
-                    ("share".to_owned(), json!(0.25)),
-                ]
-                .into_iter()
-                .collect(),
+                entity: [("client".to_owned(), json!("192.0.2.7")), ("user".to_owned(), json!(null))].into(),
+                window: Window { start, end: start + hour },
+                values: [("objects".to_owned(), json!(812)), ("share".to_owned(), json!(0.25))].into_iter().collect(),
                 detected_at: start + hour + 500_000,
                 owasp: vec!["API1:2023".into()],
                 attack: vec!["T1213".into()],
@@ -82,14 +63,8 @@ mod tests {
             r#""owasp":["API1:2023"],"attack":["T1213"],"fingerprint":"FINGERPRINT","#,
             r#""episode_start":"2023-11-14T22:13:20Z","sequence":1,"findings":1,"truncated":false}}"#,
         );
-        let expected = expected
-            .replace("alr_ID", &alert.id)
-            .replace("FINGERPRINT", &alert.fingerprint);
+        let expected = expected.replace("alr_ID", &alert.id).replace("FINGERPRINT", &alert.fingerprint);
         assert_eq!(request(&alert).unwrap().body, expected);
-        assert!(
-            alert.id.starts_with("alr_") && alert.id.len() == 36,
-            "{}",
-            alert.id
-        );
+        assert!(alert.id.starts_with("alr_") && alert.id.len() == 36, "{}", alert.id);
     }
 }

@@ -24,9 +24,7 @@ impl Setup {
     fn new(destination: Destination, timeouts: Timeouts) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
-        store
-            .commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, T0))
-            .unwrap();
+        store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, T0)).unwrap();
         let sender = Sender::new(&store, vec![destination], timeouts).unwrap();
         Self { dir, store, sender }
     }
@@ -37,57 +35,27 @@ impl Setup {
 }
 
 fn impatient() -> Timeouts {
-    Timeouts {
-        connect: Duration::from_millis(300),
-        whole: Duration::from_millis(300),
-        ..Timeouts::default()
-    }
+    Timeouts { connect: Duration::from_millis(300), whole: Duration::from_millis(300), ..Timeouts::default() }
 }
 
 #[tokio::test]
 async fn status_times_policy() {
-    let delivered = Outcome {
-        delivered: 1,
-        ..Outcome::default()
-    };
-    let retrying = Outcome {
-        retrying: 1,
-        ..Outcome::default()
-    };
-    let dead = Outcome {
-        dead: 1,
-        ..Outcome::default()
-    };
-    let gone = Outcome {
-        refused: 1,
-        ..Outcome::default()
-    };
+    let delivered = Outcome { delivered: 1, ..Outcome::default() };
+    let retrying = Outcome { retrying: 1, ..Outcome::default() };
+    let dead = Outcome { dead: 1, ..Outcome::default() };
+    let gone = Outcome { refused: 1, ..Outcome::default() };
     for (statuses, expected, pending, dead_letters) in [
         (vec![200, 202, 204, 299], delivered, 0, 0),
         (vec![400, 413, 415, 422], dead, 0, 1),
-        (
-            vec![
-                300, 304, 401, 403, 404, 408, 409, 429, 500, 502, 503, 504, 599,
-            ],
-            retrying,
-            1,
-            0,
-        ),
+        (vec![300, 304, 401, 403, 404, 408, 409, 429, 500, 502, 503, 504, 599], retrying, 1, 0),
     ] {
         for status in statuses {
             let receiver = Receiver::with_status(status).await;
             let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
             assert_eq!(setup.sender.deliver_due(T0).await, expected, "{status}");
             assert_eq!(receiver.received().len(), 1, "{status}");
-            let (waiting, given_up) = (
-                setup.outbox().pending().unwrap(),
-                setup.outbox().dead_letters().unwrap(),
-            );
-            assert_eq!(
-                (waiting.len(), given_up.len()),
-                (pending, dead_letters),
-                "{status}"
-            );
+            let (waiting, given_up) = (setup.outbox().pending().unwrap(), setup.outbox().dead_letters().unwrap());
+            assert_eq!((waiting.len(), given_up.len()), (pending, dead_letters), "{status}");
             for entry in waiting.iter().chain(&given_up) {
                 assert_eq!(
                     (entry.attempts, entry.last_error.clone()),
@@ -99,32 +67,19 @@ async fn status_times_policy() {
     let receiver = Receiver::with_status(410).await;
     let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
     assert_eq!(setup.sender.deliver_due(T0).await, gone);
-    assert_eq!(
-        setup.sender.deliver_due(i64::MAX).await,
-        Outcome::default(),
-        "nothing is sent to it any more"
-    );
+    assert_eq!(setup.sender.deliver_due(i64::MAX).await, Outcome::default(), "nothing is sent to it any more");
     assert_eq!(receiver.received().len(), 1);
-    assert_eq!(
-        setup.outbox().pending().unwrap()[0].attempts,
-        0,
-        "and the message is kept"
-    );
+    assert_eq!(setup.outbox().pending().unwrap()[0].attempts, 0, "and the message is kept");
 }
 
 #[tokio::test]
 async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
-    let receiver =
-        Receiver::start(|n, _| async move { empty(if n < 11 { 503 } else { 204 }) }).await;
+    let receiver = Receiver::start(|n, _| async move { empty(if n < 11 { 503 } else { 204 }) }).await;
     let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
     let mut now = T0;
     for attempt in 1..=10 {
         assert_eq!(setup.sender.deliver_due(now).await.retrying, 1);
-        assert_eq!(
-            setup.sender.deliver_due(now).await,
-            Outcome::default(),
-            "not due yet"
-        );
+        assert_eq!(setup.sender.deliver_due(now).await, Outcome::default(), "not due yet");
         let entry = setup.outbox().pending().unwrap().remove(0);
         assert_eq!(entry.attempts, attempt);
         now = entry.due_ms;
@@ -134,11 +89,7 @@ async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
     assert!(setup.outbox().retry(&letter.id, now).unwrap());
     assert!(!setup.outbox().retry("msg_unknown", now).unwrap());
     assert_eq!(setup.sender.deliver_due(now).await.delivered, 1);
-    let ids: Vec<_> = receiver
-        .received()
-        .iter()
-        .map(crate::support::Received::id)
-        .collect();
+    let ids: Vec<_> = receiver.received().iter().map(crate::support::Received::id).collect();
     assert_eq!(ids, vec![letter.id; 12], "one id through all of it");
 }
 
@@ -155,40 +106,18 @@ async fn retry_after_holds_the_whole_destination() {
         ("soon", 5),
     ] {
         let answer = move |n, _: &_| async move {
-            if n == 0 {
-                with_header(429, Some(("retry-after", header.into())))
-            } else {
-                empty(200)
-            }
+            if n == 0 { with_header(429, Some(("retry-after", header.into()))) } else { empty(200) }
         };
         let receiver = Receiver::start(answer).await;
         let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
         assert_eq!(setup.sender.deliver_due(T0).await.retrying, 1);
         let due = setup.outbox().pending().unwrap()[0].due_ms;
-        assert!(
-            (T0 + pause_s * 1_000..=T0 + pause_s * 1_200).contains(&due),
-            "{header}: {due}"
-        );
+        assert!((T0 + pause_s * 1_000..=T0 + pause_s * 1_200).contains(&due), "{header}: {due}");
         if pause_s > 5 {
             // Another alert is due at once, but the destination asked for a pause.
-            setup
-                .store
-                .commit(commit(vec![finding("192.0.2.2", 0, 5)], 5, T0))
-                .unwrap();
-            assert_eq!(
-                setup.sender.deliver_due(T0 + pause_s * 1_000 - 1).await,
-                Outcome::default(),
-                "{header}"
-            );
-            assert_eq!(
-                setup
-                    .sender
-                    .deliver_due(T0 + pause_s * 1_000)
-                    .await
-                    .delivered,
-                2,
-                "{header}"
-            );
+            setup.store.commit(commit(vec![finding("192.0.2.2", 0, 5)], 5, T0)).unwrap();
+            assert_eq!(setup.sender.deliver_due(T0 + pause_s * 1_000 - 1).await, Outcome::default(), "{header}");
+            assert_eq!(setup.sender.deliver_due(T0 + pause_s * 1_000).await.delivered, 2, "{header}");
         }
     }
 }
@@ -205,11 +134,7 @@ async fn a_redirect_is_not_followed() {
         let receiver = Receiver::start(answer).await;
         let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
         assert_eq!(setup.sender.deliver_due(T0).await.retrying, 1, "{status}");
-        assert_eq!(
-            (receiver.received().len(), elsewhere.received().len()),
-            (1, 0),
-            "{status}"
-        );
+        assert_eq!((receiver.received().len(), elsewhere.received().len()), (1, 0), "{status}");
     }
 }
 
@@ -218,13 +143,7 @@ async fn a_receiver_that_never_answers_is_left() {
     let receiver = Receiver::start(|_, _| std::future::pending::<Response>()).await;
     let mut setup = Setup::new(receiver.destination("soc"), impatient());
     assert_eq!(setup.sender.deliver_due(T0).await.retrying, 1);
-    let error = setup
-        .outbox()
-        .pending()
-        .unwrap()
-        .remove(0)
-        .last_error
-        .unwrap();
+    let error = setup.outbox().pending().unwrap().remove(0).last_error.unwrap();
     assert_eq!(error, "no answer within 300ms");
 }
 
@@ -232,9 +151,7 @@ async fn a_receiver_that_never_answers_is_left() {
 async fn a_body_that_hangs_changes_nothing() {
     for (status, delivered) in [(200, 1), (500, 0)] {
         let answer = move |_, _: &_| async move {
-            let mut response =
-                Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
-                    .into_response();
+            let mut response = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()).into_response();
             *response.status_mut() = axum::http::StatusCode::from_u16(status).unwrap();
             response
         };
@@ -260,20 +177,11 @@ async fn of_an_endless_reply_little_is_read() {
     };
     let receiver = Receiver::start(answer).await;
     // Whoever reads it all reads for a minute.
-    let mut setup = Setup::new(
-        receiver.destination("soc"),
-        Timeouts {
-            whole: Duration::from_mins(1),
-            ..Timeouts::default()
-        },
-    );
+    let mut setup =
+        Setup::new(receiver.destination("soc"), Timeouts { whole: Duration::from_mins(1), ..Timeouts::default() });
     assert_eq!(setup.sender.deliver_due(T0).await.delivered, 1);
     // The sockets' buffers take some megabytes.
-    assert!(
-        sent.load(Ordering::Relaxed) < 64 << 20,
-        "{} bytes",
-        sent.load(Ordering::Relaxed)
-    );
+    assert!(sent.load(Ordering::Relaxed) < 64 << 20, "{} bytes", sent.load(Ordering::Relaxed));
 }
 
 #[tokio::test]
@@ -281,22 +189,10 @@ async fn nobody_there() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let mut setup = Setup::new(
-        destination("soc", &format!("http://{address}/canary")),
-        Timeouts::default(),
-    );
+    let mut setup = Setup::new(destination("soc", &format!("http://{address}/canary")), Timeouts::default());
     assert_eq!(setup.sender.deliver_due(T0).await.retrying, 1);
-    let error = setup
-        .outbox()
-        .pending()
-        .unwrap()
-        .remove(0)
-        .last_error
-        .unwrap();
-    assert!(
-        error.contains("refused") && !error.contains("canary"),
-        "{error}"
-    );
+    let error = setup.outbox().pending().unwrap().remove(0).last_error.unwrap();
+    assert!(error.contains("refused") && !error.contains("canary"), "{error}");
 }
 
 #[tokio::test]
@@ -313,9 +209,7 @@ async fn the_signature_is_what_standard_webhooks_says() {
     let receiver = Receiver::with_status(200).await;
     let mut destination = receiver.destination("soc");
     let newer = format!("whsec_{}", "QUJD".repeat(10));
-    destination
-        .secrets
-        .extend(tripline_alert::Secret::parse_all(&newer).unwrap());
+    destination.secrets.extend(tripline_alert::Secret::parse_all(&newer).unwrap());
     let mut setup = Setup::new(destination, Timeouts::default());
     assert_eq!(setup.sender.deliver_due(now_ms()).await.delivered, 1);
     let got = receiver.received().remove(0);

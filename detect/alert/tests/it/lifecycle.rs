@@ -13,16 +13,7 @@ type Told = BTreeMap<String, Vec<(String, u64, Status, i64, i64, u64, i64, bool)
 fn told(changes: impl IntoIterator<Item = Change>) -> Told {
     let mut told = Told::new();
     for Change { alert: a, notify } in changes {
-        let state = (
-            a.id,
-            a.sequence,
-            a.status,
-            a.first_seen,
-            a.window.end,
-            a.findings,
-            a.detected_at,
-            notify,
-        );
+        let state = (a.id, a.sequence, a.status, a.first_seen, a.window.end, a.findings, a.detected_at, notify);
         told.entry(a.fingerprint).or_default().push(state);
     }
     told
@@ -33,10 +24,7 @@ fn told(changes: impl IntoIterator<Item = Change>) -> Told {
 fn model(findings: &[Finding], end_of_time: i64) -> Told {
     let mut by_entity: BTreeMap<String, BTreeMap<i64, &Finding>> = BTreeMap::new();
     for f in findings {
-        by_entity
-            .entry(f.fingerprint())
-            .or_default()
-            .insert(f.window.end, f);
+        by_entity.entry(f.fingerprint()).or_default().insert(f.window.end, f);
     }
     let mut told = Told::new();
     for (fingerprint, by_end) in by_entity {
@@ -46,18 +34,12 @@ fn model(findings: &[Finding], end_of_time: i64) -> Told {
             for earlier in 0..later {
                 if all[later].window.start <= all[earlier].window.end + all[earlier].quiet {
                     let (from, to) = (group[later], group[earlier]);
-                    group
-                        .iter_mut()
-                        .filter(|g| **g == from)
-                        .for_each(|g| *g = to);
+                    group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
                 }
             }
         }
         for root in group.iter().copied().collect::<BTreeSet<_>>() {
-            let episode: Vec<&Finding> = (0..all.len())
-                .filter(|&i| group[i] == root)
-                .map(|i| all[i])
-                .collect();
+            let episode: Vec<&Finding> = (0..all.len()).filter(|&i| group[i] == root).map(|i| all[i]).collect();
             let start = episode[0].window.start;
             let id = format!("{fingerprint} {start}");
             let expected = told.entry(fingerprint.clone()).or_default();
@@ -65,37 +47,15 @@ fn model(findings: &[Finding], end_of_time: i64) -> Told {
             let mut count = 0;
             for f in &episode {
                 count += 1;
-                let status = if count == 1 {
-                    Status::Firing
-                } else {
-                    Status::Updated
-                };
+                let status = if count == 1 { Status::Firing } else { Status::Updated };
                 let notify = count == 1 || f.window.end - notified >= 60 * MINUTE;
                 notified = if notify { f.window.end } else { notified };
-                expected.push((
-                    id.clone(),
-                    count,
-                    status,
-                    start,
-                    f.window.end,
-                    count,
-                    f.detected_at,
-                    notify,
-                ));
+                expected.push((id.clone(), count, status, start, f.window.end, count, f.detected_at, notify));
             }
             let last = episode[episode.len() - 1];
             let over = last.window.end + last.quiet + last.window.length();
             if over < end_of_time {
-                expected.push((
-                    id,
-                    count + 1,
-                    Status::Resolved,
-                    start,
-                    last.window.end,
-                    count,
-                    over,
-                    true,
-                ));
+                expected.push((id, count + 1, Status::Resolved, start, last.window.end, count, over, true));
             }
         }
     }
@@ -104,15 +64,8 @@ fn model(findings: &[Finding], end_of_time: i64) -> Told {
 
 /// Replaces ids, which are hashes, by what they are hashes of.
 fn with_readable_ids(told: Told, alerts: &[Alert]) -> Told {
-    let names: BTreeMap<&str, String> = alerts
-        .iter()
-        .map(|a| {
-            (
-                a.id.as_str(),
-                format!("{} {}", a.fingerprint, a.episode_start),
-            )
-        })
-        .collect();
+    let names: BTreeMap<&str, String> =
+        alerts.iter().map(|a| (a.id.as_str(), format!("{} {}", a.fingerprint, a.episode_start))).collect();
     told.into_iter()
         .map(|(f, list)| {
             (
@@ -173,18 +126,14 @@ proptest! {
 /// As after a restart; what is resolved is forgotten, which only replays could notice.
 fn reloaded(lifecycle: &Lifecycle) -> Lifecycle {
     let fingerprints: Vec<String> = lifecycle.open().map(|a| a.fingerprint.clone()).collect();
-    let json: Vec<String> = fingerprints
-        .iter()
-        .map(|f| serde_json::to_string(lifecycle.episode(f).unwrap()).unwrap())
-        .collect();
+    let json: Vec<String> =
+        fingerprints.iter().map(|f| serde_json::to_string(lifecycle.episode(f).unwrap()).unwrap()).collect();
     Lifecycle::restore(json.iter().map(|e| serde_json::from_str(e).unwrap()), [])
 }
 
 fn shuffle<T>(items: &mut [T], random: &mut u64) {
     for i in (1..items.len()).rev() {
-        *random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         items.swap(i, usize::try_from(*random >> 33).unwrap() % (i + 1));
     }
 }
@@ -193,27 +142,15 @@ fn shuffle<T>(items: &mut [T], random: &mut u64) {
 fn an_episode_fires_updates_and_resolves() {
     let mut lifecycle = Lifecycle::default();
     let firing = lifecycle.observe(finding("192.0.2.1", 0, 5)).unwrap();
-    assert_eq!(
-        (firing.status, firing.sequence, firing.findings),
-        (Status::Firing, 1, 1)
-    );
+    assert_eq!((firing.status, firing.sequence, firing.findings), (Status::Firing, 1, 1));
     assert_eq!(lifecycle.advance(5 * MINUTE), []);
     let updated = lifecycle.observe(finding("192.0.2.1", 5, 10)).unwrap();
-    assert_eq!(
-        (updated.status, updated.sequence, &updated.id),
-        (Status::Updated, 2, &firing.id)
-    );
+    assert_eq!((updated.status, updated.sequence, &updated.id), (Status::Updated, 2, &firing.id));
     // Last end 10, quiet 10, length 5: a window that ends at 25 still starts in time, one that ends later does not.
     assert_eq!(lifecycle.advance(25 * MINUTE), []);
     let resolved = lifecycle.advance(25 * MINUTE + 1);
-    assert_eq!(
-        (resolved[0].status, resolved[0].sequence, &resolved[0].id),
-        (Status::Resolved, 3, &firing.id)
-    );
-    assert_eq!(
-        (resolved[0].detected_at, resolved[0].findings),
-        (25 * MINUTE, 2)
-    );
+    assert_eq!((resolved[0].status, resolved[0].sequence, &resolved[0].id), (Status::Resolved, 3, &firing.id));
+    assert_eq!((resolved[0].detected_at, resolved[0].findings), (25 * MINUTE, 2));
     assert_eq!(lifecycle.open().count(), 0);
 }
 
@@ -222,10 +159,7 @@ fn a_window_that_closes_late_belongs_where_it_lies() {
     let mut lifecycle = Lifecycle::default();
     let firing = lifecycle.observe(finding("192.0.2.1", 20, 30)).unwrap();
     let late = lifecycle.observe(finding("192.0.2.1", 15, 25)).unwrap();
-    assert_eq!(
-        (late.status, &late.id, late.findings),
-        (Status::Updated, &firing.id, 2)
-    );
+    assert_eq!((late.status, &late.id, late.findings), (Status::Updated, &firing.id, 2));
     assert_eq!(
         (late.first_seen, late.window),
         (15 * MINUTE, firing.window),
@@ -237,26 +171,14 @@ fn a_window_that_closes_late_belongs_where_it_lies() {
 fn what_was_recorded_changes_nothing() {
     let mut lifecycle = Lifecycle::default();
     for start in 0..100 {
-        assert!(
-            lifecycle
-                .observe(finding("192.0.2.1", start, start + 5))
-                .is_some()
-        );
+        assert!(lifecycle.observe(finding("192.0.2.1", start, start + 5)).is_some());
     }
     for start in 0..100 {
-        assert_eq!(
-            lifecycle.observe(finding("192.0.2.1", start, start + 5)),
-            None,
-            "{start}"
-        );
+        assert_eq!(lifecycle.observe(finding("192.0.2.1", start, start + 5)), None, "{start}");
     }
     assert_eq!(lifecycle.advance(200 * MINUTE).len(), 1);
     for start in 0..100 {
-        assert_eq!(
-            lifecycle.observe(finding("192.0.2.1", start, start + 5)),
-            None,
-            "{start}"
-        );
+        assert_eq!(lifecycle.observe(finding("192.0.2.1", start, start + 5)), None, "{start}");
     }
     let next = lifecycle.observe(finding("192.0.2.1", 300, 305)).unwrap();
     assert_eq!((next.status, next.sequence), (Status::Firing, 1));
@@ -269,24 +191,15 @@ fn without_advance_the_next_episode_resolves_the_one_before() {
     let second = lifecycle.observe(finding("192.0.2.1", 100, 105)).unwrap();
     assert_ne!(first.id, second.id);
     let resolved = lifecycle.advance(105 * MINUTE);
-    assert_eq!(
-        resolved
-            .iter()
-            .map(|a| (&a.id, a.status))
-            .collect::<Vec<_>>(),
-        [(&first.id, Status::Resolved)]
-    );
+    assert_eq!(resolved.iter().map(|a| (&a.id, a.status)).collect::<Vec<_>>(), [(&first.id, Status::Resolved)]);
 }
 
 #[test]
 fn times_at_the_ends_of_time_do_not_overflow() {
     let mut lifecycle = Lifecycle::default();
-    for (start, end, quiet) in [
-        (i64::MIN, i64::MIN + 1, 0),
-        (i64::MIN, i64::MAX, i64::MAX),
-        (i64::MAX, i64::MIN, -1),
-        (0, i64::MAX, i64::MIN),
-    ] {
+    for (start, end, quiet) in
+        [(i64::MIN, i64::MIN + 1, 0), (i64::MIN, i64::MAX, i64::MAX), (i64::MAX, i64::MIN, -1), (0, i64::MAX, i64::MIN)]
+    {
         let mut f = finding("192.0.2.1", 0, 5);
         (f.window.start, f.window.end, f.quiet) = (start, end, quiet);
         lifecycle.observe(f);
@@ -316,4 +229,15 @@ proptest! {
         prop_assert_eq!(alert.fingerprint, fingerprint);
         prop_assert!(!small || !alert.truncated || lines.len() > 10);
     }
+}
+
+#[test]
+fn when_nothing_else_helps_columns_go() {
+    let mut f = finding("192.0.2.1", 0, 5);
+    f.values = (0..5_000).map(|n| (format!("column {n}"), n.into())).collect();
+    let alert = Lifecycle::default().observe(f.clone()).unwrap();
+    assert_eq!((alert.values.len(), alert.entity.len(), alert.truncated), (0, 1, true));
+    f.entity = (0..5_000).map(|n| (format!("column {n}"), n.into())).collect();
+    let alert = Lifecycle::default().observe(f).unwrap();
+    assert_eq!((alert.values.len(), alert.entity.len(), alert.truncated), (0, 0, true));
 }

@@ -29,10 +29,8 @@ impl io::Write for Log {
 async fn no_secret_is_shown_anywhere() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
     // This test's thread only: the runtime is single-threaded.
     let _guard = tracing::subscriber::set_default(subscriber);
     let mut shown = String::new();
@@ -44,11 +42,7 @@ async fn no_secret_is_shown_anywhere() {
             async move { with_header(status, Some(("location", back))) }
         };
         let receiver = Receiver::start(answer).await;
-        shown += &deliver(&format!(
-            "http://{}/{CANARY}?key={CANARY}",
-            receiver.address
-        ))
-        .await;
+        shown += &deliver(&format!("http://{}/{CANARY}?key={CANARY}", receiver.address)).await;
         assert!(receiver.received()[0].path.contains(CANARY));
     }
     // Nobody there; no TLS there; a name that does not exist.
@@ -82,19 +76,13 @@ async fn deliver(url: &str) -> String {
     let destination = Destination::new(&settings, |_| None).unwrap();
     let state = dir.path().join("state");
     let mut store = Store::open(&state).unwrap();
-    store
-        .commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0))
-        .unwrap();
+    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let mut shown = vec![format!("{destination:?}")];
     let mut sender = Sender::new(&store, vec![destination], Timeouts::default()).unwrap();
     let outcome = sender.deliver_due(0).await;
     shown.push(format!("{outcome:?} {sender:?} {store:?}"));
     let outbox = Outbox::open(&state).unwrap();
-    shown.push(format!(
-        "{:?} {:?}",
-        outbox.pending().unwrap(),
-        outbox.dead_letters().unwrap()
-    ));
+    shown.push(format!("{:?} {:?}", outbox.pending().unwrap(), outbox.dead_letters().unwrap()));
     for file in std::fs::read_dir(&state).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         shown.push(String::from_utf8_lossy(&bytes).into_owned());

@@ -8,154 +8,65 @@ use tripline_alert::{Alert, Commit, Delete, Entry, Outbox, Put, Store, StoreErro
 use crate::support::{commit, finding};
 
 fn put(key: &str, value: &str) -> Put {
-    Put {
-        space: "engine",
-        key: key.into(),
-        value: value.into(),
-    }
+    Put { space: "engine", key: key.into(), value: value.into() }
 }
 
 fn ids(dir: &Path) -> Vec<String> {
-    Outbox::open(dir)
-        .unwrap()
-        .pending()
-        .unwrap()
-        .into_iter()
-        .map(|e| e.id)
-        .collect()
+    Outbox::open(dir).unwrap().pending().unwrap().into_iter().map(|e| e.id).collect()
 }
 
 /// What the second connection of a test does to the file.
 fn sql(dir: &Path, sql: &str) {
-    rusqlite::Connection::open(dir.join("state.db"))
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
+    rusqlite::Connection::open(dir.join("state.db")).unwrap().execute_batch(sql).unwrap();
 }
 
 #[test]
 fn a_commit_that_fails_leaves_nothing_and_can_be_done_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let first = Commit {
-        puts: vec![put("a", "1"), put("b", "1")],
-        ..commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)
-    };
+    let first = Commit { puts: vec![put("a", "1"), put("b", "1")], ..commit(vec![finding("192.0.2.1", 0, 5)], 5, 0) };
     store.commit(first).unwrap();
-    let before = (
-        store.checkpoint("engine").unwrap(),
-        store.open_alerts().unwrap(),
-        ids(dir.path()),
-    );
+    let before = (store.checkpoint("engine").unwrap(), store.open_alerts().unwrap(), ids(dir.path()));
 
     let step = || Commit {
-        deletes: vec![Delete::Key {
-            space: "engine",
-            key: "b".into(),
-        }],
+        deletes: vec![Delete::Key { space: "engine", key: "b".into() }],
         puts: vec![put("a", "2")],
-        ..commit(
-            vec![finding("192.0.2.1", 5, 10), finding("192.0.2.2", 5, 10)],
-            10,
-            1,
-        )
+        ..commit(vec![finding("192.0.2.1", 5, 10), finding("192.0.2.2", 5, 10)], 10, 1)
     };
-    sql(
-        dir.path(),
-        "CREATE TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'not now'); END",
-    );
-    assert!(matches!(
-        store.commit(step()),
-        Err(StoreError::Sqlite { .. })
-    ));
-    assert_eq!(
-        (
-            store.checkpoint("engine").unwrap(),
-            store.open_alerts().unwrap(),
-            ids(dir.path())
-        ),
-        before
-    );
+    sql(dir.path(), "CREATE TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'not now'); END");
+    assert!(matches!(store.commit(step()), Err(StoreError::Sqlite { .. })));
+    assert_eq!((store.checkpoint("engine").unwrap(), store.open_alerts().unwrap(), ids(dir.path())), before);
 
     sql(dir.path(), "DROP TRIGGER t");
-    let mut sequences: Vec<u64> = store
-        .commit(step())
-        .unwrap()
-        .iter()
-        .map(|a| a.sequence)
-        .collect();
+    let mut sequences: Vec<u64> = store.commit(step()).unwrap().iter().map(|a| a.sequence).collect();
     sequences.sort_unstable();
-    assert_eq!(
-        sequences,
-        [1, 2],
-        "the first client's second, the second client's first"
-    );
-    assert_eq!(
-        store.checkpoint("engine").unwrap(),
-        [(b"a".to_vec(), b"2".to_vec())]
-    );
+    assert_eq!(sequences, [1, 2], "the first client's second, the second client's first");
+    assert_eq!(store.checkpoint("engine").unwrap(), [(b"a".to_vec(), b"2".to_vec())]);
     assert_eq!(store.open_alerts().unwrap().len(), 2);
-    assert_eq!(
-        ids(dir.path()).len(),
-        2,
-        "an update within the hour is not sent"
-    );
+    assert_eq!(ids(dir.path()).len(), 2, "an update within the hour is not sent");
 }
 
 #[test]
 fn spaces_do_not_mix_and_deletes_come_first() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let puts = vec![
-        put("b", "1"),
-        put("a", "1"),
-        Put {
-            space: "offsets",
-            key: b"a".to_vec(),
-            value: vec![0, 255],
-        },
-    ];
-    store
-        .commit(Commit {
-            puts,
-            ..Commit::default()
-        })
-        .unwrap();
-    assert_eq!(
-        store.checkpoint("engine").unwrap()[0].0,
-        b"a",
-        "in the order of keys"
-    );
-    let replace = Commit {
-        deletes: vec![Delete::Space("engine")],
-        puts: vec![put("c", "2")],
-        ..Commit::default()
-    };
+    let puts = vec![put("b", "1"), put("a", "1"), Put { space: "offsets", key: b"a".to_vec(), value: vec![0, 255] }];
+    store.commit(Commit { puts, ..Commit::default() }).unwrap();
+    assert_eq!(store.checkpoint("engine").unwrap()[0].0, b"a", "in the order of keys");
+    let replace = Commit { deletes: vec![Delete::Space("engine")], puts: vec![put("c", "2")], ..Commit::default() };
     store.commit(replace).unwrap();
-    assert_eq!(
-        store.checkpoint("engine").unwrap(),
-        [(b"c".to_vec(), b"2".to_vec())]
-    );
-    assert_eq!(
-        store.checkpoint("offsets").unwrap(),
-        [(b"a".to_vec(), vec![0, 255])]
-    );
+    assert_eq!(store.checkpoint("engine").unwrap(), [(b"c".to_vec(), b"2".to_vec())]);
+    assert_eq!(store.checkpoint("offsets").unwrap(), [(b"a".to_vec(), vec![0, 255])]);
 }
 
 #[test]
 fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("a/b");
-    assert!(matches!(
-        Outbox::open(&state),
-        Err(StoreError::Directory { .. })
-    ));
+    assert!(matches!(Outbox::open(&state), Err(StoreError::Directory { .. })));
     let store = Store::open(&state).unwrap();
     let error = Store::open(&state).unwrap_err();
-    assert!(
-        error.to_string().contains("another tripline is running"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("another tripline is running"), "{error}");
     drop(store);
     Store::open(&state).unwrap();
 }
@@ -164,11 +75,7 @@ fn one_process_at_a_time() {
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state.db");
-    std::fs::write(
-        &file,
-        "this is not a database, but it is long enough to look at",
-    )
-    .unwrap();
+    std::fs::write(&file, "this is not a database, but it is long enough to look at").unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 
@@ -183,15 +90,8 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
 fn a_damaged_page_is_found_when_the_store_opens() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let puts = (0..200)
-        .map(|n| put(&format!("{n:08}"), &"x".repeat(500)))
-        .collect();
-    store
-        .commit(Commit {
-            puts,
-            ..Commit::default()
-        })
-        .unwrap();
+    let puts = (0..200).map(|n| put(&format!("{n:08}"), &"x".repeat(500))).collect();
+    store.commit(Commit { puts, ..Commit::default() }).unwrap();
     drop(store);
     let file = dir.path().join("state.db");
     let mut bytes = std::fs::read(&file).unwrap();
@@ -208,27 +108,13 @@ fn updates_that_wait_become_one() {
     let mut store = Store::open(dir.path()).unwrap();
     for hop in 0..200 {
         let end = 5 + hop * 5;
-        store
-            .commit(commit(vec![finding("192.0.2.1", end - 5, end)], end, hop))
-            .unwrap();
+        store.commit(commit(vec![finding("192.0.2.1", end - 5, end)], end, hop)).unwrap();
     }
     store.commit(commit(vec![], 2_000, 200)).unwrap();
-    let waiting: Vec<_> = Outbox::open(dir.path())
-        .unwrap()
-        .pending()
-        .unwrap()
-        .into_iter()
-        .map(|e| (e.status, e.sequence))
-        .collect();
+    let waiting: Vec<_> =
+        Outbox::open(dir.path()).unwrap().pending().unwrap().into_iter().map(|e| (e.status, e.sequence)).collect();
     // 1,000 minutes: an update an hour by window end, of which the last is left: 5 + 16 * 60 = 965 = 5 + 192 * 5.
-    assert_eq!(
-        waiting,
-        [
-            ("firing".into(), 1),
-            ("updated".into(), 193),
-            ("resolved".into(), 201)
-        ]
-    );
+    assert_eq!(waiting, [("firing".into(), 1), ("updated".into(), 193), ("resolved".into(), 201)]);
 }
 
 /// Runs steps; `kills`: before which ones the program dies and starts again.
@@ -258,11 +144,7 @@ fn killed(dir: &Path) -> tempfile::TempDir {
 }
 
 fn again(step: &Commit) -> Commit {
-    commit(
-        step.findings.clone(),
-        step.watermark.unwrap() / crate::support::MINUTE,
-        step.now_ms,
-    )
+    commit(step.findings.clone(), step.watermark.unwrap() / crate::support::MINUTE, step.now_ms)
 }
 
 proptest! {
@@ -303,4 +185,17 @@ fn steps_that_are_told_again_send_nothing_again() {
         store.commit(again(step)).unwrap();
     }
     assert_eq!(ids(dir.path()), before);
+}
+
+#[test]
+fn even_when_the_episode_is_forgotten_its_messages_are_not_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let episode = commit(vec![finding("192.0.2.1", 0, 5)], 3 * 24 * 60, 0);
+    store.commit(again(&episode)).unwrap();
+    let before = ids(dir.path());
+    assert_eq!(before.len(), 2);
+    let told = store.commit(again(&episode)).unwrap();
+    assert_eq!(told.len(), 2, "the lifecycle takes it for a new one");
+    assert_eq!(ids(dir.path()), before, "the outbox does not");
 }

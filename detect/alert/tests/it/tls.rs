@@ -42,8 +42,7 @@ impl Authority {
     fn issue(&self, name: &str, expired: bool) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if expired {
-            (params.not_before, params.not_after) =
-                (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
@@ -79,10 +78,7 @@ impl axum::serve::Listener for TlsListener {
 }
 
 /// A receiver with a certificate; with `clients`, for those only whose certificate that authority has signed.
-async fn serve(
-    certificate: (rcgen::Certificate, KeyPair),
-    clients: Option<&Authority>,
-) -> SocketAddr {
+async fn serve(certificate: (rcgen::Certificate, KeyPair), clients: Option<&Authority>) -> SocketAddr {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -93,29 +89,19 @@ async fn serve(
             let mut roots = RootCertStore::empty();
             roots.add(authority.issuer.der().clone()).unwrap();
             config.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .unwrap(),
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
             )
         }
     };
     let chain: Vec<CertificateDer<'static>> = vec![certificate.0.der().clone()];
-    let config = config
-        .with_single_cert(
-            chain,
-            PrivatePkcs8KeyDer::from(certificate.1.serialize_der()).into(),
-        )
-        .unwrap();
+    let config =
+        config.with_single_cert(chain, PrivatePkcs8KeyDer::from(certificate.1.serialize_der()).into()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let listener = TlsListener(listener, TlsAcceptor::from(Arc::new(config)));
-    tokio::spawn(async move {
-        axum::serve(
-            listener,
-            Router::new().fallback(|| async { StatusCode::NO_CONTENT }),
-        )
-        .await
-    });
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().fallback(|| async { StatusCode::NO_CONTENT })).await },
+    );
     address
 }
 
@@ -132,13 +118,8 @@ async fn send(address: SocketAddr, ca: Option<&Path>, client: Option<&Path>) -> 
     let destination = Destination::new(&settings, |_| None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store
-        .commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0))
-        .unwrap();
-    let outcome = Sender::new(&store, vec![destination], Timeouts::default())
-        .unwrap()
-        .deliver_due(0)
-        .await;
+    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    let outcome = Sender::new(&store, vec![destination], Timeouts::default()).unwrap().deliver_due(0).await;
     match Outbox::open(dir.path()).unwrap().pending().unwrap().pop() {
         None => {
             assert_eq!(outcome.delivered, 1);
@@ -162,21 +143,12 @@ async fn a_private_authority_is_believed_where_the_config_names_it() {
 #[tokio::test]
 async fn expired_and_wrong_names_are_refused() {
     let authority = Authority::new();
-    let expired = send(
-        serve(authority.issue("localhost", true), None).await,
-        Some(&authority.file()),
-        None,
-    )
-    .await
-    .unwrap_err();
+    let expired =
+        send(serve(authority.issue("localhost", true), None).await, Some(&authority.file()), None).await.unwrap_err();
     assert!(expired.contains("expired"), "{expired}");
-    let wrong = send(
-        serve(authority.issue("other.example.com", false), None).await,
-        Some(&authority.file()),
-        None,
-    )
-    .await
-    .unwrap_err();
+    let wrong = send(serve(authority.issue("other.example.com", false), None).await, Some(&authority.file()), None)
+        .await
+        .unwrap_err();
     assert!(wrong.contains("not valid for name"), "{wrong}");
 }
 
@@ -185,17 +157,7 @@ async fn a_client_certificate_is_shown() {
     let (servers, clients) = (Authority::new(), Authority::new());
     let receiver = serve(servers.issue("localhost", false), Some(&clients)).await;
     let certificate = clients.issue_file("tripline");
-    send(receiver, Some(&servers.file()), Some(&certificate))
-        .await
-        .unwrap();
-    send(receiver, Some(&servers.file()), None)
-        .await
-        .unwrap_err();
-    send(
-        receiver,
-        Some(&servers.file()),
-        Some(&servers.issue_file("stranger")),
-    )
-    .await
-    .unwrap_err();
+    send(receiver, Some(&servers.file()), Some(&certificate)).await.unwrap();
+    send(receiver, Some(&servers.file()), None).await.unwrap_err();
+    send(receiver, Some(&servers.file()), Some(&servers.issue_file("stranger"))).await.unwrap_err();
 }

@@ -345,3 +345,6 @@ fn newest(batch: &Batch) -> Option<i64> {
     let ts: &TimestampMicrosecondArray = batch.rows.column(crate::table::columns::TS).as_primitive();
     ts.values().iter().copied().max()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! `tripline run` while its logs rotate: every line counts once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+
+use serde_json::Value;
+use tripline_tests::logs::{at, combined, gz};
+use tripline_tests::program::Process;
+use tripline_tests::receiver::Receiver;
+use tripline_tests::site::{Site, firing, terminate};
+
+const CLIENT: &str = "192.0.2.7";
+const LOG: &str = "access.log";
+
+/// A site whose log is written here in steps of 30 lines; what was written is kept, to be scanned as one file.
+struct Writer<'a> {
+    site: &'a Site,
+    receiver: &'a Receiver,
+    step: i64,
+    all: String,
+}
+
+impl<'a> Writer<'a> {
+    fn new(site: &'a Site, receiver: &'a Receiver) -> Self {
+        Self { site, receiver, step: 0, all: String::new() }
+    }
+
+    /// The next 30 lines, all within the hour after nine.
+    fn lines(&mut self) -> String {
+        self.step += 1;
+        let start = 9 * 3600 + self.step * 300;
+        let line = |i: i64| combined(at(start + i), CLIENT, &format!("GET /line/{}/{i}", self.step), 200);
+        let lines: String = (0..30).map(line).collect();
+        self.all += &lines;
+        lines
+    }
+
+    fn append(&mut self) {
+        let lines = self.lines();
+        self.site.append(LOG, lines);
+    }
+
+    /// Waits until all that was written to the log so far has been read.
+    fn until_read(&self) {
+        let name = format!("step-{}", self.step);
+        // Between this step and the next.
+        self.site.mark(self.receiver, LOG, &name, at(9 * 3600 + self.step * 300 + 40));
+    }
+
+    /// Ends the hour; the alert's values must be those of a scan over all lines in one file.
+    fn check(self, process: Process) {
+        self.site.append(LOG, combined(at(11 * 3600), "192.0.2.250", "GET /", 200));
+        let alert = self.receiver.wait_for("the alert", |messages| firing(messages, "count", CLIENT).first().map(|m| m.alert().clone()));
+        terminate(process);
+        let whole = self.site.path().join("whole.log");
+        fs::write(&whole, &self.all).expect("a log");
+        let scanned: Vec<Value> = self.site.scan(&whole);
+        assert_eq!(scanned.len(), 1, "{scanned:#?}");
+        assert_eq!(alert["values"], scanned[0]["values"]);
+        assert_eq!(alert["values"]["requests"], self.step * 30);
+        assert_eq!(alert["values"]["paths"], self.step * 30);
+    }
+}
+
+/// As logrotate does by default: the server goes on writing to the renamed file until it is told to reopen.
+#[test]
+fn rotation_by_renaming() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    writer.append();
+    writer.until_read();
+    for rotation in 1..=2 {
+        writer.append();
+        let mut held = OpenOptions::new().append(true).open(site.logs().join(LOG)).expect("the log");
+        fs::rename(site.logs().join(LOG), site.logs().join(format!("{LOG}.{rotation}"))).expect("a rotation");
+        held.write_all(writer.lines().as_bytes()).expect("the renamed log");
+        writer.append();
+        // To the renamed file once more, when the new one is there.
+        held.write_all(writer.lines().as_bytes()).expect("the renamed log");
+        writer.until_read();
+    }
+    writer.check(process);
+}
+
+/// The renamed file leaves the source's glob, with lines that were not read.
+#[test]
+fn rotation_out_of_the_source() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    site.edit_config("path = \"logs\"", "path = \"logs/*.log\"");
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    writer.append();
+    writer.until_read();
+    writer.append();
+    fs::rename(site.logs().join(LOG), site.logs().join("access.log.1")).expect("a rotation");
+    writer.append();
+    writer.until_read();
+    writer.check(process);
+}
+
+/// logrotate's `copytruncate`. What stands in the copy was read before, and the copy is not what the source names.
+#[test]
+fn copytruncate() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    site.edit_config("path = \"logs\"", &format!("path = \"logs/{LOG}\""));
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    for _ in 0..3 {
+        writer.append();
+        writer.until_read();
+        fs::copy(site.logs().join(LOG), site.logs().join(format!("{LOG}.1"))).expect("a copy");
+        File::options().write(true).open(site.logs().join(LOG)).and_then(|file| file.set_len(0)).expect("a truncation");
+        writer.append();
+    }
+    writer.until_read();
+    let said = process.said();
+    assert!(said.contains("was truncated"), "{said}");
+    writer.check(process);
+}
+
+/// The same with the copy in the directory that the source names: the copy's lines were counted already.
+#[test]
+fn copytruncate_beside() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    writer.append();
+    writer.until_read();
+    fs::copy(site.logs().join(LOG), site.logs().join(format!("{LOG}.1"))).expect("a copy");
+    File::options().write(true).open(site.logs().join(LOG)).and_then(|file| file.set_len(0)).expect("a truncation");
+    writer.append();
+    writer.until_read();
+    writer.check(process);
+}
+
+/// Rotated, compressed and removed while nobody looked: the archive holds the rest of the lines.
+#[test]
+fn rotated_and_compressed_while_stopped() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    writer.append();
+    writer.until_read();
+    terminate(process);
+    writer.append();
+    let archive = gz(&fs::read_to_string(site.logs().join(LOG)).expect("the log"));
+    fs::write(site.logs().join(format!("{LOG}.1.gz")), archive).expect("an archive");
+    fs::remove_file(site.logs().join(LOG)).expect("the log");
+    writer.append();
+    let process = site.run();
+    writer.until_read();
+    writer.check(process);
+}

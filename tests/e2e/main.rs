@@ -1,0 +1,13 @@
+//! End to end: the program as users run it. One file a subject; the harness is this crate's library.
+
+mod architecture;
+mod bad_config;
+mod bad_input;
+mod bad_rules;
+mod doctor;
+mod equality;
+mod follow;
+mod parse;
+mod rules;
+mod run;
+mod scan;
