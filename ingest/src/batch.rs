@@ -34,6 +34,20 @@ pub struct Batch {
     pub counters: Counters,
 }
 
+impl Batch {
+    /// A batch without lines.
+    pub(crate) fn empty() -> Self {
+        Self {
+            rows: RecordBatch::new_empty(crate::table::schema()),
+            rejects: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            newest_before: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
 /// What was changed or passed over while reading, so that nothing is lost in silence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -109,18 +123,6 @@ impl Parser {
             counters: lines.counters,
         };
         Parsed { batch, length }
-    }
-
-    /// A batch without lines.
-    pub(crate) fn empty(&self) -> Batch {
-        Batch {
-            rows: RecordBatch::new_empty(crate::table::schema()),
-            rejects: Vec::new(),
-            lines: 0,
-            bytes: 0,
-            newest_before: None,
-            counters: Counters::default(),
-        }
     }
 }
 

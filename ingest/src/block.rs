@@ -52,16 +52,7 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(crate) fn new(input: Input, mode: Mode, size: usize) -> Self {
-        Self {
-            input,
-            size,
-            mode,
-            carry: Vec::new(),
-            offset: 0,
-            in_long_line: false,
-            failed: None,
-            ended: false,
-        }
+        Self { input, size, mode, carry: Vec::new(), offset: 0, in_long_line: false, failed: None, ended: false }
     }
 
     /// Goes on at `offset`, where `input` must stand.
@@ -161,6 +152,10 @@ impl Blocks {
     fn cut(&mut self, mut bytes: Vec<u8>, length: usize, kind: Kind) -> Block {
         self.carry = bytes[length..].to_vec();
         bytes.truncate(length);
+        if bytes.capacity() > 2 * length {
+            // A few new lines of a followed file must not hold the memory of a whole block as long as their rows live.
+            bytes.shrink_to_fit();
+        }
         let offset = self.offset;
         self.offset += length as u64;
         Block { offset, bytes, kind }

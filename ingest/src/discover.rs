@@ -88,7 +88,11 @@ fn glob(pattern: &str, found: &mut Discovered) {
     };
     walk(&glob_base(pattern), Some(&matcher), found);
     if found.files.is_empty() && found.problems.is_empty() {
-        found.problems.push(Problem::new(pattern, "matches no file", "check the pattern; `**` reaches into directories"));
+        found.problems.push(Problem::new(
+            pattern,
+            "matches no file",
+            "check the pattern; `**` reaches into directories",
+        ));
     }
 }
 

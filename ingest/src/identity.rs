@@ -67,7 +67,9 @@ impl Identity {
         for column in &self.columns {
             let (prefix, name) = match column {
                 Column::ClientIp if ip.is_some() => break,
-                Column::User if self.user_verified && !matches!(row.status, Some(401 | 403)) => ("user:", row.text.user),
+                Column::User if self.user_verified && !matches!(row.status, Some(401 | 403)) => {
+                    ("user:", row.text.user)
+                }
                 Column::Session => ("session:", row.text.session),
                 Column::ClientIp | Column::User => continue,
             };

@@ -12,8 +12,8 @@
 //! 5. [`Tailer`] follows many files as they grow, rotate and vanish; [`Wake`] tells it early that something happened. What
 //!    was read can be committed as [`Position`]s, from which a restart goes on.
 //!
-//! Architecture invariants: nothing here knows SQL, the network or the clock. Only `input`, `discover` and `tail` touch
-//! the file system. Nothing is learnt on the way, so that a line gives the same row in every mode. Nothing is skipped in
+//! Architecture invariants: nothing here knows SQL, the network or the clock. Only `input`, `discover`,
+//! `tail` and `wake` touch the file system. Nothing is learnt on the way, so that a line gives the same row in every mode. Nothing is skipped in
 //! silence: a line is a row, a reject or blank, and bytes that are passed over are in [`Counters`].
 
 mod batch;

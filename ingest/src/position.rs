@@ -58,6 +58,16 @@ impl Position {
     pub fn offset(&self) -> u64 {
         self.offset
     }
+
+    pub(crate) fn file(&self) -> FileId {
+        FileId { dev: self.dev, ino: self.ino }
+    }
+
+    /// Whether a file that begins with `prefix` (as many bytes as are hashed, or all) begins as this one does.
+    pub(crate) fn begins(&self, prefix: &[u8]) -> bool {
+        let length = self.prefix_len as usize;
+        length > 0 && prefix.get(..length).is_some_and(|prefix| hash(prefix) == self.prefix_hash)
+    }
 }
 
 /// What tells one file from another while both exist.

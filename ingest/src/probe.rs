@@ -180,9 +180,9 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     let mut fits: Vec<_> = candidates.iter().map(|format| fit(*format, &lines)).collect();
     let most = fits.iter().map(|(score, _)| score.points()).max().unwrap_or(0);
     let close = |score: &Score| score.points() * 10 >= most * 9;
-    fits.sort_by_key(|(score, _)| match close(score) {
-        true => (0, score.left_over(), Reverse(score.points())),
-        false => (1, 0, Reverse(score.points())),
+    fits.sort_by_key(|(score, _)| {
+        let left_over = if close(score) { score.left_over() } else { u32::MAX };
+        (left_over, Reverse(score.points()))
     });
     let best = fits.first().and_then(|(score, first_ts)| Some((score.clone(), (*first_ts)?)));
     let scores: Vec<_> = fits.into_iter().map(|(score, _)| score).collect();

@@ -20,9 +20,8 @@ pub(crate) fn clf(text: &[u8; 26], cache: &mut TimeCache) -> Option<i64> {
     if *text == cache.text {
         return Some(cache.micros);
     }
-    let [
-        d0, d1, s1, m0, m1, m2, s2, y0, y1, y2, y3, c1, h0, h1, c2, i0, i1, c3, t0, t1, space, sign, z0, z1, z2, z3,
-    ] = *text;
+    let [d0, d1, s1, m0, m1, m2, s2, y0, y1, y2, y3, c1, h0, h1, c2, i0, i1, c3, t0, t1, space, sign, z0, z1, z2, z3] =
+        *text;
     if [s1, s2, c1, c2, c3, space] != *b"//::: " {
         return None;
     }
@@ -231,7 +230,8 @@ mod tests {
         for text in ["2000-10-10T20:55:36.5Z", "2000-10-10 22:55:36,500000999+02:00", "2000-10-10T13:55:36.5-0700"] {
             assert_eq!(iso(text.as_bytes()), expected, "{text}");
         }
-        for text in ["971211336.5", "971211336.50000099999999", "971211336500", "971211336500000", "971211336500000999"] {
+        for text in ["971211336.5", "971211336.50000099999999", "971211336500", "971211336500000", "971211336500000999"]
+        {
             assert_eq!(unix(text.as_bytes()), expected, "{text}");
         }
     }

@@ -28,11 +28,8 @@ impl Validity {
             return None;
         }
         // Arrow counts bits from the least significant of the first byte: the order of little-endian words.
-        let words: Vec<u64> = if cfg!(target_endian = "little") {
-            self.words
-        } else {
-            self.words.into_iter().map(u64::to_le).collect()
-        };
+        let words: Vec<u64> =
+            if cfg!(target_endian = "little") { self.words } else { self.words.into_iter().map(u64::to_le).collect() };
         Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(words), 0, rows)))
     }
 }

@@ -149,7 +149,9 @@ fn every_rule_has_a_log_that_fires_it_and_one_that_does_not() {
         let folder = rule.with_file_name("tests");
         let names = fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.expect("an entry").file_name());
         let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-        let stem = |name: &String| [".log", ".log.gz", ".log.zst"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
+        let stem = |name: &String| {
+            [".log", ".log.gz", ".log.zst"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned))
+        };
         let fires = |stem: &String| {
             let expected = fs::read_to_string(folder.join(format!("{stem}.expected.jsonl")));
             expected.is_ok_and(|text| !text.trim().is_empty())

@@ -24,7 +24,10 @@ const HEALTHY: &str = "[state]\ndir = \"state\"\n\n[[source]]\npath = \"logs\"\n
 
 #[test]
 fn a_misspelt_key() {
-    check("[state]\ndirr = \"state\"\n", &["tripline.toml:2:1", "2 | dirr", "^^^^", "unknown field `dirr`", "`dir`", "= help: "]);
+    check(
+        "[state]\ndirr = \"state\"\n",
+        &["tripline.toml:2:1", "2 | dirr", "^^^^", "unknown field `dirr`", "`dir`", "= help: "],
+    );
     check(&format!("{HEALTHY}[[sources]]\npath = \"logs\"\n"), &["tripline.toml:7:", "sources", "^", "`source`"]);
 }
 
@@ -44,10 +47,18 @@ fn an_unknown_parameter_of_a_rule() {
 #[test]
 fn an_exception_that_is_wrong() {
     let exception = |rules: &str, condition: &str| {
-        format!("[[exception]]\nrules = [\"{rules}\"]\nwhere = \"{condition}\"\nowner = \"o\"\nreason = \"r\"\nexpires = 2027-03-01\n")
+        format!(
+            "[[exception]]\nrules = [\"{rules}\"]\nwhere = \"{condition}\"\nowner = \"o\"\nreason = \"r\"\nexpires = 2027-03-01\n"
+        )
     };
-    check(&exception("api1/*", "clinet_ip = '192.0.2.7'"), &["tripline.toml:3:", "clinet_ip", "^", "columns of requests"]);
-    check(&exception("api1/nothing", "status = 200"), &["tripline.toml:2:", "no rule is called api1/nothing", "tripline check"]);
+    check(
+        &exception("api1/*", "clinet_ip = '192.0.2.7'"),
+        &["tripline.toml:3:", "clinet_ip", "^", "columns of requests"],
+    );
+    check(
+        &exception("api1/nothing", "status = 200"),
+        &["tripline.toml:2:", "no rule is called api1/nothing", "tripline check"],
+    );
 }
 
 #[test]

@@ -98,7 +98,12 @@ fn a_file_of_unknown_format() {
     let folder = Folder::new();
     let other = folder.write("app.log", "INFO started in 3 ms\nWARN 7 workers are idle\n".repeat(50));
     let output = folder.scan_with(&other).with_code(2);
-    output.says(&["app.log: its format is unknown", "combined parses 0 of 100 lines", "INFO started in 3 ms", "set `format`"]);
+    output.says(&[
+        "app.log: its format is unknown",
+        "combined parses 0 of 100 lines",
+        "INFO started in 3 ms",
+        "set `format`",
+    ]);
 }
 
 #[test]
@@ -109,13 +114,18 @@ fn a_truncated_archive() {
     let output = tripline!("scan", folder.file("good.log"), &cut).with_code(2);
     output.says(&["old.log.gz: the archive breaks off after", "copy the file again"]);
     // What stands before the break was read.
-    let output = tripline!("query", "SELECT count(*) AS n FROM requests", "--format", "json", "--logs", &cut).with_code(2);
+    let output =
+        tripline!("query", "SELECT count(*) AS n FROM requests", "--format", "json", "--logs", &cut).with_code(2);
     let rows = output.json()[0]["n"].as_u64().unwrap_or_default();
     assert!(rows > 1_000, "{rows}");
     output.says(&["old.log.gz: the archive breaks off"]);
     // So short that not a line is whole.
     let stump = folder.write("stump.log.gz", &whole[..20]);
-    folder.scan_with(&stump).with_code(2).says(&["stump.log.gz", "breaks off before its first line", "copy the file again"]);
+    folder.scan_with(&stump).with_code(2).says(&[
+        "stump.log.gz",
+        "breaks off before its first line",
+        "copy the file again",
+    ]);
 }
 
 /// The line is cut, counted, and does not swallow the next one.
@@ -124,7 +134,10 @@ fn a_line_of_50_megabytes() {
     let folder = Folder::new();
     let path = folder.file("long.log");
     let mut file = BufWriter::new(fs::File::create(&path).expect("a file"));
-    let (before, after) = combined(at(1), "192.0.2.1", "GET /v1/long/", 200).split_once(" HTTP").map(|(b, a)| (b.to_owned(), a.to_owned())).expect("a request line");
+    let (before, after) = combined(at(1), "192.0.2.1", "GET /v1/long/", 200)
+        .split_once(" HTTP")
+        .map(|(b, a)| (b.to_owned(), a.to_owned()))
+        .expect("a request line");
     let mut write = |bytes: &[u8]| file.write_all(bytes).expect("a file");
     write(requests(0..3).as_bytes());
     write(before.as_bytes());
@@ -135,7 +148,11 @@ fn a_line_of_50_megabytes() {
     write(requests(2..5).as_bytes());
     drop(file);
     let output = tripline!("scan", &path).with_code(0);
-    output.says(&["7: 6 requests, 1 rejected", "a quoted field has no closing quote", "1 lines were longer than 1 MiB"]);
+    output.says(&[
+        "7: 6 requests, 1 rejected",
+        "a quoted field has no closing quote",
+        "1 lines were longer than 1 MiB",
+    ]);
 }
 
 #[test]
@@ -156,7 +173,10 @@ fn a_clock_that_runs_backwards() {
     let folder = Folder::new();
     let log = folder.write("access.log", requests(90_000..90_010) + &requests(0..10) + &requests(90_010..90_020));
     let output = tripline!("scan", &log).with_code(0);
-    output.says(&["30: 30 requests, 0 rejected", "late rows 10 (came after their window had closed; see `lateness` in the config)"]);
+    output.says(&[
+        "30: 30 requests, 0 rejected",
+        "late rows 10 (came after their window had closed; see `lateness` in the config)",
+    ]);
     let output = tripline!("doctor", &log).with_code(0);
     output.shows(&["older than a line before them, by up to 90009 s", "lateness"]);
 }

@@ -35,18 +35,27 @@ fn check(sql: &str, line: usize, word: &str, parts: &[&str]) {
 
 #[test]
 fn a_syntax_error() {
-    check(&format!("SELECT window_start,\n  window_end client count(*)\nFROM {WINDOW}\n{KEYS}\n"), 8, "count", &["count"]);
+    check(
+        &format!("SELECT window_start,\n  window_end client count(*)\nFROM {WINDOW}\n{KEYS}\n"),
+        8,
+        "count",
+        &["count"],
+    );
 }
 
 #[test]
 fn an_unknown_column() {
-    let sql = format!("SELECT window_start, window_end, clinet, count(*) AS n\nFROM {WINDOW}\nGROUP BY window_start, window_end, clinet\n");
+    let sql = format!(
+        "SELECT window_start, window_end, clinet, count(*) AS n\nFROM {WINDOW}\nGROUP BY window_start, window_end, clinet\n"
+    );
     check(&sql, 7, "clinet", &["clinet", "client"]);
 }
 
 #[test]
 fn an_unknown_parameter() {
-    let sql = format!("SELECT window_start, window_end, client, count(*) AS n\nFROM {WINDOW}\n{KEYS}\nHAVING count(*) > $mots\n");
+    let sql = format!(
+        "SELECT window_start, window_end, client, count(*) AS n\nFROM {WINDOW}\n{KEYS}\nHAVING count(*) > $mots\n"
+    );
     check(&sql, 10, "$mots", &["there is no parameter $mots", "params are: most"]);
 }
 
@@ -74,6 +83,12 @@ fn plain_sql_that_is_wrong() {
 #[test]
 fn a_rule_that_is_not_there() {
     tripline!("scan", "--only", "api1/nothing", sample()).with_code(2).says(&["api1/nothing", "tripline check"]);
-    tripline!("query", "--rule", "api1/nothing", "--logs", sample()).with_code(2).says(&["api1/nothing", "tripline check"]);
-    tripline!("check", "/nonexistent/rules").with_code(2).says(&["/nonexistent/rules", "no such file", "check the spelling"]);
+    tripline!("query", "--rule", "api1/nothing", "--logs", sample())
+        .with_code(2)
+        .says(&["api1/nothing", "tripline check"]);
+    tripline!("check", "/nonexistent/rules").with_code(2).says(&[
+        "/nonexistent/rules",
+        "no such file",
+        "check the spelling",
+    ]);
 }

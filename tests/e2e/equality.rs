@@ -30,7 +30,8 @@ fn sensitive_config() -> String {
     let mut config = String::new();
     for rule in rules() {
         let header = header(&rule);
-        let folder = rule.parent().and_then(|folder| folder.strip_prefix(root().join("rules")).ok()).expect("a rule's folder");
+        let folder =
+            rule.parent().and_then(|folder| folder.strip_prefix(root().join("rules")).ok()).expect("a rule's folder");
         let params = header.get("params").and_then(toml::Value::as_table).into_iter().flatten();
         let numbers: Vec<_> = params.filter_map(|(name, value)| Some((name, value.as_integer()?))).collect();
         if !numbers.is_empty() {
@@ -50,8 +51,10 @@ fn check(log: &Path) -> usize {
         let config = folder.path().join(name);
         fs::write(&config, text).expect("a config");
         for rule in rule_ids() {
-            let scanned = tripline!("scan", "-c", &config, "--quiet", "--only", &rule, "--format", "json", log).with_code(0);
-            let queried = tripline!("query", "-c", &config, "--rule", &rule, "--format", "json", "--logs", log).with_code(0);
+            let scanned =
+                tripline!("scan", "-c", &config, "--quiet", "--only", &rule, "--format", "json", log).with_code(0);
+            let queried =
+                tripline!("query", "-c", &config, "--rule", &rule, "--format", "json", "--logs", log).with_code(0);
             let scanned = sorted(scanned.json().into_iter().map(finding).collect());
             let queried = sorted(queried.json().into_iter().map(row).collect());
             rows += queried.len();
@@ -146,14 +149,21 @@ fn on_a_log_out_of_order() {
     for (i, line) in text.split_inclusive('\n').enumerate() {
         let i = i64::try_from(i).expect("few lines");
         // In lines: one in seven comes a little late, one in a hundred by more than any lateness allowed.
-        let delay = if i % 100 == 50 { 3_000 } else if i % 7 == 0 { i * 7_919 % 400 } else { 0 };
+        let delay = if i % 100 == 50 {
+            3_000
+        } else if i % 7 == 0 {
+            i * 7_919 % 400
+        } else {
+            0
+        };
         lines.push((i + delay, line));
     }
     lines.sort_by_key(|(place, _)| *place);
     fs::write(&log, lines.into_iter().map(|(_, line)| line).collect::<String>()).expect("a log");
 
     let output = tripline!("scan", &log);
-    let late = output.stderr.lines().find_map(|line| line.strip_prefix("late rows ")).expect("the summary counts late rows");
+    let late =
+        output.stderr.lines().find_map(|line| line.strip_prefix("late rows ")).expect("the summary counts late rows");
     assert!(!late.starts_with('0'), "no row is late: {late}");
     assert!(check(&log) > 0, "no rule found anything: nothing was compared");
 }

@@ -12,25 +12,28 @@ use tripline_tests::site::{Site, firing, terminate};
 const CLIENT: &str = "192.0.2.7";
 const LOG: &str = "access.log";
 
-/// A site whose log is written here in steps of 30 lines; what was written is kept, to be scanned as one file.
+/// A site whose log is written here in steps; what was written is kept, to be scanned as one file.
 struct Writer<'a> {
     site: &'a Site,
     receiver: &'a Receiver,
     step: i64,
+    written: i64,
     all: String,
 }
 
 impl<'a> Writer<'a> {
     fn new(site: &'a Site, receiver: &'a Receiver) -> Self {
-        Self { site, receiver, step: 0, all: String::new() }
+        Self { site, receiver, step: 0, written: 0, all: String::new() }
     }
 
-    /// The next 30 lines, all within the hour after nine.
+    /// The next lines, all within the hour after nine: in the first step 21, then one more in each.
     fn lines(&mut self) -> String {
         self.step += 1;
+        let lines = 20 + self.step;
+        self.written += lines;
         let start = 9 * 3600 + self.step * 300;
         let line = |i: i64| combined(at(start + i), CLIENT, &format!("GET /line/{}/{i}", self.step), 200);
-        let lines: String = (0..30).map(line).collect();
+        let lines: String = (0..lines).map(line).collect();
         self.all += &lines;
         lines
     }
@@ -50,15 +53,17 @@ impl<'a> Writer<'a> {
     /// Ends the hour; the alert's values must be those of a scan over all lines in one file.
     fn check(self, process: Process) {
         self.site.append(LOG, combined(at(11 * 3600), "192.0.2.250", "GET /", 200));
-        let alert = self.receiver.wait_for("the alert", |messages| firing(messages, "count", CLIENT).first().map(|m| m.alert().clone()));
+        let alert = self
+            .receiver
+            .wait_for("the alert", |messages| firing(messages, "count", CLIENT).first().map(|m| m.alert().clone()));
         terminate(process);
         let whole = self.site.path().join("whole.log");
         fs::write(&whole, &self.all).expect("a log");
         let scanned: Vec<Value> = self.site.scan(&whole);
         assert_eq!(scanned.len(), 1, "{scanned:#?}");
         assert_eq!(alert["values"], scanned[0]["values"]);
-        assert_eq!(alert["values"]["requests"], self.step * 30);
-        assert_eq!(alert["values"]["paths"], self.step * 30);
+        assert_eq!(alert["values"]["requests"], self.written);
+        assert_eq!(alert["values"]["paths"], self.written);
     }
 }
 
@@ -120,6 +125,21 @@ fn copytruncate() {
     let said = process.said();
     assert!(said.contains("was truncated"), "{said}");
     writer.check(process);
+}
+
+/// Before anybody looked, the log has grown again to just the length it had. It must be seen without growing further.
+#[test]
+fn truncated_and_as_long_as_before() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let process = site.run();
+    // Two generations of one length, each with all that makes its alert.
+    for name in ["old", "new"] {
+        let marker = combined(at(9 * 3600), CLIENT, &format!("GET /marker/{name}"), 200);
+        fs::write(site.logs().join(LOG), marker + &combined(at(9 * 3600 + 90), CLIENT, "GET /", 200)).expect("the log");
+        Site::wait_for_marker(&receiver, name);
+    }
+    terminate(process);
 }
 
 /// The same with the copy in the directory that the source names: the copy's lines were counted already.

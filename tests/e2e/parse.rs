@@ -12,7 +12,8 @@ fn check(name: &str, lines: usize, has_host_names: bool) {
     assert_eq!(rows.len() + rejects.len(), lines);
     assert!(rejects.len() <= 5, "{rejects:#?}");
     for reject in rejects {
-        let (_, reason) = reject.split_once(": byte ").and_then(|(_, rest)| rest.split_once(": ")).expect("offset: reason");
+        let (_, reason) =
+            reject.split_once(": byte ").and_then(|(_, rest)| rest.split_once(": ")).expect("offset: reason");
         assert!(!reason.trim().is_empty(), "{reject}");
     }
     for row in &rows {
@@ -20,7 +21,8 @@ fn check(name: &str, lines: usize, has_host_names: bool) {
         assert!(ts.is_some() && row["client"].is_string() && row["raw"].is_string(), "{row}");
         assert_eq!(row.as_object().map(serde_json::Map::len), rows[0].as_object().map(serde_json::Map::len));
     }
-    let named = rows.iter().any(|row| row["client"].as_str().is_some_and(|client| client.parse::<std::net::IpAddr>().is_err()));
+    let named =
+        rows.iter().any(|row| row["client"].as_str().is_some_and(|client| client.parse::<std::net::IpAddr>().is_err()));
     assert_eq!(named, has_host_names);
 }
 

@@ -100,9 +100,8 @@ fn killed_before_delivery(receiver: &Receiver) {
     let tried = receiver.messages().len();
     receiver.answer(200);
     let process = site.run();
-    let after = receiver.wait_for("the alert again", |messages| {
-        firing(&messages[tried..], "count", CLIENT).first().copied().cloned()
-    });
+    let after = receiver
+        .wait_for("the alert again", |messages| firing(&messages[tried..], "count", CLIENT).first().copied().cloned());
     assert_eq!(after.id, before.id);
     assert_eq!(after.body, before.body);
     site.mark(receiver, "access.log", "later", at(12 * 3600));

@@ -1,6 +1,7 @@
 //! `tripline scan`: what it finds, in which files, what it says and how it ends.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -24,7 +25,7 @@ fn campaign_client() -> String {
 }
 
 /// The findings of [`RULE`].
-fn findings(path: &std::path::Path) -> Vec<Value> {
+fn findings(path: &Path) -> Vec<Value> {
     tripline!("scan", "--quiet", "--only", RULE, "--format", "json", path).with_code(0).json()
 }
 
@@ -44,7 +45,9 @@ fn in_json_a_finding_is_a_line() {
     for alert in &found {
         assert_eq!(alert["entity"]["client"], client.as_str(), "{alert}");
         assert_eq!(alert["rule"], RULE);
-        for key in ["id", "title", "severity", "status", "window", "detected_at", "values", "evidence", "owasp", "fingerprint"] {
+        for key in
+            ["id", "title", "severity", "status", "window", "detected_at", "values", "evidence", "owasp", "fingerprint"]
+        {
             assert!(alert.get(key).is_some(), "no {key} in {alert}");
         }
     }
@@ -65,7 +68,7 @@ fn the_summary_leaves_nothing_out() {
     fs::write(&log, text).expect("a log");
     let output = tripline!("scan", &log).with_code(0);
     output.shows(&["no findings"]);
-    output.says(&["read      1 file (1 combined)", "12: 10 requests, 2 rejected", "1: the timestamp is not one"]);
+    output.says(&["read      1 file (1 combined)", "13: 10 requests, 2 rejected", "1: the timestamp is not one"]);
     output.says(&["1 lines were blank", "late rows 1 "]);
 }
 
@@ -91,7 +94,8 @@ fn exit_codes() {
 fn since_and_until_cut_the_log() {
     let found = |args: &[&str]| {
         let sample = sample();
-        let mut all = vec!["scan", "--quiet", "--only", RULE, "--format", "json", sample.to_str().expect("a path in UTF-8")];
+        let mut all =
+            vec!["scan", "--quiet", "--only", RULE, "--format", "json", sample.to_str().expect("a path in UTF-8")];
         all.extend(args);
         Process::tripline(&all).end().with_code(0).json()
     };
@@ -143,40 +147,57 @@ fn without_a_terminal_there_is_no_progress_bar() {
 fn whoever_has_read_enough_may_go() {
     for command in ["scan --format json", "parse", "query 'SELECT * FROM requests' --format json --logs"] {
         let pipe = format!("set -o pipefail; \"$0\" {command} \"$1\" | head -1");
-        let output = Process::start(Command::new("bash").args(["-c", &pipe]).arg(program()).arg(sample()), root()).end();
+        let output =
+            Process::start(Command::new("bash").args(["-c", &pipe]).arg(program()).arg(sample()), root()).end();
         let output = output.with_code(0);
         assert_eq!(output.stdout.lines().count(), 1, "{command}");
         assert!(!output.stderr.contains("roken pipe") && !output.stderr.contains("panic"), "{}", output.stderr);
     }
 }
 
-/// A log's text must not steer the terminal that shows it, in whatever column it stands.
-#[test]
-fn escapes_in_a_log_stay_text() {
-    let folder = TempDir::new().expect("a folder");
-    let (log, rule) = (folder.path().join("access.log"), folder.path().join("any.sql"));
-    // Escape sequences of one byte and of two, and a mark that turns the direction of writing.
-    let evil = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}";
+/// Escape sequences of one byte and of two, and a mark that turns the direction of writing.
+const EVIL: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}";
+
+/// A log with [`EVIL`] in every column that has text.
+fn evil_log(folder: &TempDir) -> PathBuf {
     let mut text = combined(at(0), "192.0.2.1", "GET /", 200).repeat(20);
-    text += &combined(at(1), "192.0.2.1", &format!("GET /v1/{evil}/x?{evil}"), 200).replace("Firefox", evil);
-    text += &combined(at(2), evil, "GET /", 200);
-    text += &format!("{evil} is not a request\n");
+    text += &combined(at(1), "192.0.2.1", &format!("GET /v1/{EVIL}/x?{EVIL}"), 200).replace("Firefox", EVIL);
+    text += &combined(at(2), EVIL, "GET /", 200);
+    text += &format!("{EVIL} is not a request\n");
+    let log = folder.path().join("access.log");
     fs::write(&log, text).expect("a log");
+    log
+}
+
+/// Asserts that [`EVIL`] was shown, and that it steers no terminal.
+fn check_harmless(output: Output) {
+    let output = output.with_code(0);
+    assert!(output.stdout.contains("[2J"), "the text is not there: {}", output.stdout);
+    for stream in [&output.stdout, &output.stderr] {
+        let raw = stream.lines().find(|line| line.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7}']));
+        assert_eq!(raw, None);
+    }
+}
+
+#[test]
+fn escapes_in_findings_stay_text() {
+    let folder = TempDir::new().expect("a folder");
+    let log = evil_log(&folder);
+    let rule = folder.path().join("any.sql");
     let header = "/*\ntitle = \"t\"\nentity = [\"client\", \"path\", \"user_agent\", \"query\"]\n*/\n";
     let keys = "window_start, window_end, client, path, user_agent, query";
     let sql = format!("SELECT {keys}, count(*) AS n FROM tumble(requests, ts, INTERVAL '1 minute') GROUP BY {keys}");
     fs::write(&rule, header.to_owned() + &sql).expect("a rule");
+    check_harmless(tripline!("scan", "--rules", &rule, "--only", "any", &log));
+    check_harmless(tripline!("scan", "--rules", &rule, "--only", "any", "--format", "json", &log));
+}
 
-    let check = |output: Output| {
-        let output = output.with_code(0);
-        assert!(output.stdout.contains("[2J"), "the text is not there: {}", output.stdout);
-        for stream in [&output.stdout, &output.stderr] {
-            let raw = stream.lines().find(|line| line.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7}']));
-            assert_eq!(raw, None);
-        }
-    };
-    check(tripline!("scan", "--rules", &rule, "--only", "any", &log));
-    check(tripline!("scan", "--rules", &rule, "--only", "any", "--format", "json", &log));
-    check(tripline!("query", "SELECT client, path, user_agent FROM requests", "--logs", &log));
-    check(tripline!("parse", &log));
+#[test]
+fn escapes_in_rows_stay_text() {
+    let folder = TempDir::new().expect("a folder");
+    let log = evil_log(&folder);
+    let sql = "SELECT client, path, user_agent FROM requests";
+    check_harmless(tripline!("query", sql, "--logs", &log));
+    check_harmless(tripline!("query", sql, "--format", "json", "--logs", &log));
+    check_harmless(tripline!("parse", &log));
 }

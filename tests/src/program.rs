@@ -101,6 +101,7 @@ impl Process {
             for line in BufReader::new(err).split(b'\n') {
                 said.push(String::from_utf8_lossy(&line.expect("the program's stderr")).into_owned() + "\n");
             }
+            said.complete();
         });
         let pid = child.id();
         let ended = Arc::new(Journal::default());

@@ -94,7 +94,7 @@ impl Receiver {
 
     /// What came so far.
     pub fn messages(&self) -> Vec<Message> {
-        self.messages.entries().clone()
+        self.messages.entries().to_vec()
     }
 
     /// Waits until `find` finds something among the messages.

@@ -53,24 +53,29 @@ impl Site {
         fs::create_dir(site.logs()).expect("a folder");
         site.write("soc.secret", SECRET);
         site.write("rules/marker/rule.sql", MARKER);
-        site.write("tripline.toml", "[state]\ndir = \"state\"\n\n[rules]\ndirs = [\"rules\"]\n\n[[source]]\npath = \"logs\"\n\n");
+        site.write(
+            "tripline.toml",
+            "[state]\ndir = \"state\"\n\n[rules]\ndirs = [\"rules\"]\n\n[[source]]\npath = \"logs\"\n\n",
+        );
         site.add_destination("soc", &receiver.url());
         site
     }
 
     /// The same without the shipped rules, and with a rule `count` that returns for each hour and client: `requests`, `paths`
-    /// (different ones) and `bytes`. Lines are late at once.
+    /// (different ones) and `bytes`. Lines are late after a second.
     pub fn counting(receiver: &Receiver) -> Self {
         let site = Self::new(receiver);
         site.write("rules/count/rule.sql", COUNT);
-        site.edit_config("path = \"logs\"", "path = \"logs\"\nlateness = \"0s\"");
+        site.edit_config("path = \"logs\"", "path = \"logs\"\nlateness = \"1s\"");
         site.edit_config("dirs = [\"rules\"]", "dirs = [\"rules\"]\ndisable = [\"*/*\"]");
         site
     }
 
     /// A destination more.
     pub fn add_destination(&self, name: &str, url: &str) {
-        let more = format!("[[destination]]\nname = \"{name}\"\nurl = \"{url}\"\nsecret_file = \"soc.secret\"\nallow_http = true\n\n");
+        let more = format!(
+            "[[destination]]\nname = \"{name}\"\nurl = \"{url}\"\nsecret_file = \"soc.secret\"\nallow_http = true\n\n"
+        );
         self.write("tripline.toml", &(fs::read_to_string(self.config()).expect("the config") + &more));
     }
 
@@ -131,9 +136,14 @@ impl Site {
     /// Appends a marker to a log, and a line 90 s later so that event time passes the lateness; waits for its alert. Then all
     /// that stands before in this log was read, and what came of it is committed.
     pub fn mark(&self, receiver: &Receiver, log: &str, name: &str, ts: Timestamp) {
-        let path = format!("/marker/{name}");
-        self.append(log, combined(ts, "192.0.2.250", &format!("GET {path}"), 200));
+        self.append(log, combined(ts, "192.0.2.250", &format!("GET /marker/{name}"), 200));
         self.append(log, combined(ts + SignedDuration::from_secs(90), "192.0.2.250", "GET /", 200));
+        Self::wait_for_marker(receiver, name);
+    }
+
+    /// Waits for the alert of a request for `/marker/NAME`.
+    pub fn wait_for_marker(receiver: &Receiver, name: &str) {
+        let path = format!("/marker/{name}");
         receiver.wait_for(&path, |messages| {
             messages.iter().any(|message| message.alert()["entity"]["path"] == path.as_str()).then_some(())
         });

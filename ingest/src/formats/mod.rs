@@ -62,4 +62,4 @@ const LOGGED_AT_END: Duration = Duration::from_secs(10);
 
 /// How late lines are that were logged when the request ended, with the time it began (Apache's `%t`): as long as
 /// requests take. Longer ones exist; they are late.
-const LOGGED_WITH_START: Duration = Duration::from_secs(60);
+const LOGGED_WITH_START: Duration = Duration::from_mins(1);

@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn garbage() {
-        for line in ["", "-", "HELP", "\\x16\\x03\\x01", "t3 12.1.2", " / HTTP/1.1", "a|b x", "GET", "GET ", "{} / HTTP/1.1"] {
+        for line in
+            ["", "-", "HELP", "\\x16\\x03\\x01", "t3 12.1.2", " / HTTP/1.1", "a|b x", "GET", "GET ", "{} / HTTP/1.1"]
+        {
             check(line, ["NULL"; 6]);
         }
     }

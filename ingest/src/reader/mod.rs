@@ -155,27 +155,28 @@ impl LogReader {
     fn go_to(&mut self, position: &Position) -> Result<(), ReadError> {
         let changed = |what| ReadError::Changed { path: position.path.clone(), what };
         let compressed = self.blocks.input().compression() != Compression::None;
-        let same_file = self.file == FileId { dev: position.dev, ino: position.ino };
-        if compressed != position.compressed || !(same_file || compressed) {
+        // An archive may be that of the file itself, compressed since.
+        let same_file = self.file == position.file() && !position.compressed;
+        if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
         let input = self.blocks.input_mut();
         let failed = |error| ReadError::Open { path: position.path.clone(), error };
-        let (prefix_len, tail_len) = (position.prefix_len.min(HASHED as u32), position.tail_len.min(HASHED as u32));
+        let prefix_len = (position.prefix_len as usize).min(HASHED);
+        let tail_len = (position.tail_len as usize).min(HASHED);
         let mut prefix = Vec::new();
-        let read = input.fill(&mut prefix, prefix_len as usize).map_err(failed)? as u64;
-        if read < u64::from(prefix_len) || hash(&prefix) != position.prefix_hash {
+        let read = input.fill(&mut prefix, prefix_len).map_err(failed)?;
+        if read < prefix_len || hash(&prefix) != position.prefix_hash {
             return Err(changed("it begins differently"));
         }
-        let before_tail = position.offset.saturating_sub(u64::from(tail_len));
-        let mut tail = Vec::new();
-        if before_tail < read {
+        let before_tail = position.offset.saturating_sub(tail_len as u64);
+        let mut tail = match usize::try_from(before_tail).ok().and_then(|at| prefix.get(at..)) {
             // The tail overlaps the prefix: the file is short.
-            tail.extend_from_slice(&prefix[usize::try_from(before_tail).unwrap_or(0)..]);
-        } else if !input.skip_to(read, before_tail).map_err(failed)? {
-            return Err(changed("it is shorter"));
-        }
-        let missing = (tail_len as usize).saturating_sub(tail.len());
+            Some(overlap) => overlap.to_vec(),
+            None if input.skip_to(read as u64, before_tail).map_err(failed)? => Vec::new(),
+            None => return Err(changed("it is shorter")),
+        };
+        let missing = tail_len.saturating_sub(tail.len());
         if input.fill(&mut tail, missing).map_err(failed)? < missing {
             return Err(changed("it is shorter"));
         }
@@ -218,7 +219,7 @@ impl LogReader {
     /// A block that holds no lines.
     fn passed_over(&mut self, block: &Block) -> Batch {
         let bytes = block.bytes.len() as u64;
-        let mut batch = self.parser.empty();
+        let mut batch = Batch::empty();
         match block.kind {
             Kind::LongLine => batch.counters = Counters { cut_bytes: bytes, ..Counters::default() },
             Kind::Nuls => batch.counters = Counters { nul_bytes: bytes, ..Counters::default() },
@@ -294,6 +295,11 @@ impl LogReader {
     /// Bytes on disk read so far, for a progress bar.
     pub fn consumed(&self) -> u64 {
         self.blocks.input().consumed()
+    }
+
+    /// Whether lines that were read are still to be returned.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.current.is_some()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -21,9 +21,8 @@ fn log() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(Vec::new()),
     ];
     let end = prop_oneof![4 => Just("\n"), 1 => Just("\r\n"), 1 => Just("\n\0\0\0")];
-    proptest::collection::vec((line, end), 0..40).prop_map(|lines| {
-        lines.into_iter().flat_map(|(line, end)| [line, end.as_bytes().to_vec()].concat()).collect()
-    })
+    proptest::collection::vec((line, end), 0..40)
+        .prop_map(|lines| lines.into_iter().flat_map(|(line, end)| [line, end.as_bytes().to_vec()].concat()).collect())
 }
 
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {

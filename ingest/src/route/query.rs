@@ -79,9 +79,8 @@ fn meaning(name: &str) -> Meaning {
 /// `user_id`, `user-id`, `userId`, `userID`, `user_uuid`, `invoice_number`; not `paid`, `valid`.
 fn is_id(name: &str) -> bool {
     let bytes = name.as_bytes();
-    let ends = |ending: &[u8]| {
-        bytes.len() > ending.len() && bytes[bytes.len() - ending.len()..].eq_ignore_ascii_case(ending)
-    };
+    let ends =
+        |ending: &[u8]| bytes.len() > ending.len() && bytes[bytes.len() - ending.len()..].eq_ignore_ascii_case(ending);
     match bytes {
         [.., b'_' | b'-', b'i' | b'I', b'd' | b'D'] => bytes.len() > 3,
         [.., before, b'I', b'd' | b'D'] => before.is_ascii_lowercase() || before.is_ascii_digit(),

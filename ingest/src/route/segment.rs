@@ -20,9 +20,9 @@ const OTHER: u8 = 64;
 
 static CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
+    let mut byte = 0_u8;
+    while byte < 128 {
+        classes[byte as usize] = match byte {
             b'0'..=b'9' => DIGIT,
             b'a'..=b'f' | b'A'..=b'F' => HEX_LETTER,
             b'g'..=b'z' | b'G'..=b'Z' => OTHER_LETTER,
@@ -184,10 +184,7 @@ fn is_email(bytes: &[u8]) -> bool {
 
 /// `+4915112345678`, `%2B4915112345678`: 7 to 15 digits (E.164).
 fn is_phone(bytes: &[u8]) -> bool {
-    let digits = match bytes {
-        [b'+', digits @ ..] | [b'%', b'2', b'B' | b'b', digits @ ..] => digits,
-        _ => return false,
-    };
+    let ([b'+', digits @ ..] | [b'%', b'2', b'B' | b'b', digits @ ..]) = bytes else { return false };
     (7..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Tailed {
     pub(super) at_end: bool,
     first_ts: i64,
     counters: Counters,
+    /// Says that the file's content is another now: what was read before is still returned, no more is read.
+    truncated: Option<String>,
     /// Polls since it lost its name in which it did not grow.
     silent: u32,
     /// The reader's position, once somebody asked: hashing is not free, and most files stand still.
@@ -35,7 +37,7 @@ pub(super) enum Change {
 impl Tailed {
     pub(super) fn new(reader: LogReader, first_ts: i64) -> Self {
         let counters = Counters::default();
-        Self { reader, at_end: false, first_ts, counters, silent: 0, position: OnceCell::new() }
+        Self { reader, at_end: false, first_ts, counters, truncated: None, silent: 0, position: OnceCell::new() }
     }
 
     pub(super) fn is_archive(&self) -> bool {
@@ -48,7 +50,8 @@ impl Tailed {
     }
 
     pub(super) fn next_batch(&mut self) -> Result<Option<TailBatch>, ReadError> {
-        let batch = self.reader.next_batch()?;
+        let may_read = self.truncated.is_none() || self.reader.has_pending();
+        let batch = if may_read { self.reader.next_batch()? } else { None };
         let Some(batch) = batch else {
             self.at_end = true;
             return Ok(None);
@@ -85,17 +88,19 @@ impl Tailed {
         if self.is_archive() {
             return Change::None;
         }
+        if self.truncated.is_none() {
+            self.truncated = self.find_truncation();
+        }
+        match &self.truncated {
+            Some(_) if self.reader.has_pending() => return Change::None,
+            Some(text) => return Change::Truncated(text.clone()),
+            None => {}
+        }
         // The handle is open: should the system refuse to say how long the file is, reading will tell why.
         let Ok(metadata) = self.reader.input().metadata() else { return Change::None };
         let read = self.reader.input().consumed();
-        if metadata.len() < read {
-            return Change::Truncated(self.truncated("it is shorter than what was read of it"));
-        }
         if metadata.len() > read {
             self.silent = 0;
-            if !self.tail_is_intact() {
-                return Change::Truncated(self.truncated("what was read last has changed"));
-            }
             self.at_end = false;
             return Change::None;
         }
@@ -109,22 +114,32 @@ impl Tailed {
         if self.at_end && self.silent >= GRACE && (deleted || replaced) { Change::Dropped } else { Change::None }
     }
 
+    /// What to say if the file does not hold what was read of it any more.
+    fn find_truncation(&self) -> Option<String> {
+        let length = self.reader.input().metadata().ok()?.len();
+        let read = self.reader.input().consumed();
+        let how = if length < read {
+            "it is shorter than what was read of it"
+        } else if length > read && !self.tail_is_intact() {
+            "what was read last has changed"
+        } else {
+            return None;
+        };
+        let lost = match self.reader.unfinished() {
+            0 => String::new(),
+            bytes => format!("; {bytes} bytes of an unfinished line are lost"),
+        };
+        Some(format!(
+            "{}: was truncated ({how}){lost}; it is read from its start. Lines written between the last read and the \
+             truncation cannot be had; rotation by renaming loses none",
+            self.reader.path().display(),
+        ))
+    }
+
     fn tail_is_intact(&self) -> bool {
         let tail = self.reader.trail().tail();
         let offset = self.reader.offset() - tail.len() as u64;
         // A reading error is no proof of change; the next read tells of it.
         self.reader.input().look_at(offset, tail.len()).map_or(true, |now| now == tail)
-    }
-
-    fn truncated(&self, how: &str) -> String {
-        let lost = match self.reader.unfinished() {
-            0 => String::new(),
-            bytes => format!("; {bytes} bytes of an unfinished line are lost"),
-        };
-        format!(
-            "{}: was truncated ({how}){lost}; it is read from its start. Lines written between the last read and the \
-             truncation cannot be had; rotation by renaming loses none",
-            self.reader.path().display(),
-        )
     }
 }

@@ -10,19 +10,22 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use file::{Change, Tailed};
 
 use crate::batch::{Batch, Counters};
 use crate::discover::discover;
-use crate::position::{FileId, Position};
+use crate::input::{Compression, Input};
+use crate::position::{FileId, HASHED, Position};
 use crate::probe::{ProbeError, probe_as};
 use crate::reader::{LogReader, Mode, ReadError};
 use crate::source::SourceOptions;
 
 /// Files open at a time; others wait until one is read to its end.
 const MAX_OPEN: usize = 512;
+/// Positions kept of files that are gone: their archives may come, or a disk that was away.
+const REMEMBERED: usize = 256;
 /// Polls that a file which lost its name must be silent before it is dropped.
 const GRACE: u32 = 3;
 
@@ -125,8 +128,9 @@ impl Tailer {
         let seen = self.look();
         self.check_open_files(&seen);
         for (id, found) in &seen.files {
-            self.meet(*id, found);
+            self.meet(*id, found, &seen);
         }
+        self.forget(&seen);
         self.stuck.retain(|id, _| seen.files.contains_key(id));
         let mut troubles = seen.troubles;
         troubles.extend(self.stuck.values().filter_map(|stuck| stuck.trouble.clone()));
@@ -210,31 +214,32 @@ impl Tailer {
                     self.notices.push(Notice { level: Level::Warn, text });
                 }
                 Change::Dropped => {
-                    let text = format!("{}: was read to its end and is no longer followed", file.reader.path().display());
+                    let text =
+                        format!("{}: was read to its end and is no longer followed", file.reader.path().display());
                     self.notices.push(Notice { level: Level::Info, text });
                     self.generations.remove(&id);
-                    self.files.swap_remove(at);
+                    self.rest(at, false);
                 }
             }
         }
     }
 
     /// A file that a source names: open already, known from a position, or new.
-    fn meet(&mut self, id: FileId, found: &Found) {
+    fn meet(&mut self, id: FileId, found: &Found, seen: &Seen) {
         let open = self.files.iter().any(|file| file.reader.file() == id);
         let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.until_not == Some(found.size));
         if open || stuck || self.files.len() >= MAX_OPEN {
             return;
         }
         let options = self.sources[found.source].options.clone();
-        let known = self.resting.iter().position(|p| (FileId { dev: p.dev, ino: p.ino }) == id);
+        let known = self.resting.iter().position(|position| position.file() == id);
         match known {
             Some(known) if self.resting[known].finished => {}
             Some(known) => {
-                let position = self.resting.swap_remove(known);
+                let position = self.resting.remove(known);
                 self.resume(position, id, found, &options);
             }
-            None => self.open(id, found, &options),
+            None => self.open(id, found, &options, Some(seen)),
         }
     }
 
@@ -249,7 +254,7 @@ impl Tailer {
             Err(error @ ReadError::Changed { .. }) => {
                 self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
                 self.generations.insert(id, position.generation + 1);
-                self.open(id, found, options);
+                self.open(id, found, options, None);
             }
             Err(error) => {
                 self.stuck.insert(id, Stuck { until_not: None, trouble: Some(error.to_string()) });
@@ -258,8 +263,8 @@ impl Tailer {
         }
     }
 
-    /// A new file, or a new generation of one, from its start.
-    fn open(&mut self, id: FileId, found: &Found, options: &SourceOptions) {
+    /// A new file, or a new generation of one, from its start; with `seen`, perhaps the archive of a file that was read.
+    fn open(&mut self, id: FileId, found: &Found, options: &SourceOptions, seen: Option<&Seen>) {
         let generation = self.generations.get(&id).copied().unwrap_or(0);
         let probe = match probe_as(&found.path, options, Mode::Follow) {
             Ok(probe) => probe,
@@ -273,6 +278,15 @@ impl Tailer {
                 return;
             }
         };
+        if probe.compression != Compression::None
+            && let Some(seen) = seen
+        {
+            match self.original(&found.path, seen) {
+                Original::None => {}
+                Original::Here => return,
+                Original::Gone(position) => return self.resume(position, id, found, options),
+            }
+        }
         match LogReader::open_generation(&probe, options, Mode::Follow, generation) {
             Ok(reader) => {
                 let text = format!("{}: followed as `{}`", found.path.display(), reader.format());
@@ -286,11 +300,50 @@ impl Tailer {
         }
     }
 
+    /// Which of the files that were read an archive was made of, going by its first bytes.
+    fn original(&mut self, archive: &Path, seen: &Seen) -> Original {
+        let mut prefix = Vec::new();
+        if Input::open(archive).and_then(|mut input| input.fill(&mut prefix, HASHED)).is_err() {
+            return Original::None; // reading it will tell
+        }
+        if self.files.iter().any(|file| file.position().begins(&prefix)) {
+            return Original::Here;
+        }
+        let original = self.resting.iter().position(|position| !position.compressed && position.begins(&prefix));
+        match original {
+            None => Original::None,
+            Some(at) if seen.files.contains_key(&self.resting[at].file()) => Original::Here,
+            Some(at) => Original::Gone(self.resting.remove(at)),
+        }
+    }
+
+    /// Bounds the memory of what is gone.
+    fn forget(&mut self, seen: &Seen) {
+        let gone = |position: &Position| !seen.files.contains_key(&position.file());
+        let mut surplus = self.resting.iter().filter(|position| gone(position)).count().saturating_sub(REMEMBERED);
+        // The oldest stand first.
+        self.resting.retain(|position| {
+            let forgotten = surplus > 0 && gone(position);
+            surplus -= usize::from(forgotten);
+            !forgotten
+        });
+    }
+
     /// Closes a file, remembers how far it was read.
     fn rest(&mut self, at: usize, finished: bool) {
         let file = self.files.swap_remove(at);
         self.resting.push(Position { finished, ..file.position() });
     }
+}
+
+/// What an archive was made of.
+enum Original {
+    /// Nothing that was read.
+    None,
+    /// A file that is still read itself.
+    Here,
+    /// A file that is gone, read up to here.
+    Gone(Position),
 }
 
 /// Why a file is not followed.

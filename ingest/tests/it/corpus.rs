@@ -50,7 +50,9 @@ fn lines_of_other_projects() {
     for line in text.lines() {
         let case: Value = serde_json::from_str(line).expect("is JSON");
         let format = case["format"].as_str().expect("is there");
-        let ours = ["nginx", "apache", "vrl/common"].iter().any(|begin| format.starts_with(begin) || format.contains("/nginx") || format.contains("/apache"));
+        let ours = ["nginx", "apache", "vrl/common"]
+            .iter()
+            .any(|begin| format.starts_with(begin) || format.contains("/nginx") || format.contains("/apache"));
         if !ours {
             continue;
         }

@@ -77,7 +77,5 @@ fn outcome(batch: &Batch, log: &[u8]) -> String {
 
 /// The row without some of its columns, in the same order.
 fn without(line: &str, json: &serde_json::Value, columns: &[&str]) -> String {
-    columns.iter().fold(line.to_owned(), |line, column| {
-        line.replace(&format!(", \"{column}\": {}", json[*column]), "")
-    })
+    columns.iter().fold(line.to_owned(), |line, column| line.replace(&format!(", \"{column}\": {}", json[*column]), ""))
 }

@@ -19,7 +19,9 @@ const MAX_LINE: usize = 1 << 20;
 
 pub fn line(n: usize) -> String {
     let (minute, second) = (n / 60 % 60, n % 60);
-    format!("192.0.2.7 - - [05/Mar/2024:10:{minute:02}:{second:02} +0000] \"GET /{n} HTTP/1.1\" 200 5 \"-\" \"agent\"\n")
+    format!(
+        "192.0.2.7 - - [05/Mar/2024:10:{minute:02}:{second:02} +0000] \"GET /{n} HTTP/1.1\" 200 5 \"-\" \"agent\"\n"
+    )
 }
 
 pub fn log(lines: std::ops::Range<usize>) -> String {
@@ -129,7 +131,7 @@ fn an_unreadable_directory_is_told() {
     write(&dir, "1.log", line(1));
     let closed = dir.path().join("closed");
     fs::create_dir(&closed).expect("creates");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("closes");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("closes");
     let may_read_all = fs::read_dir(&closed).is_ok();
     let found = discover(&dir.path().to_string_lossy());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("opens");

@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{
-    DataType, Float64Type, TimeUnit, TimestampMicrosecondType, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType, UInt16Type, UInt32Type, UInt64Type};
 use tripline_ingest::{Batch, LogReader, Mode, ReadError, SourceOptions, probe};
 
 /// One row; NULLs are left out, columns keep the table's order. ts is in µs.

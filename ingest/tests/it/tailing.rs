@@ -220,12 +220,31 @@ fn truncated_in_place() {
 }
 
 #[test]
+fn what_was_read_before_a_truncation_still_comes() {
+    let mut scene = Scene::new();
+    // More lines than a batch holds: the reader has the rest in memory.
+    let short = "-\n".repeat(20_000);
+    scene.append("access.log", &(log(0..100) + &short + &log(100..102)));
+    scene.tailer.poll();
+    let mut lines = scene.tailer.next_batch().expect("has lines").batch.lines;
+    assert!(lines < 20_000);
+    fs::write(scene.path("access.log"), log(4..6)).expect("truncates and writes");
+    scene.tailer.poll();
+    while let Some(batch) = scene.tailer.next_batch() {
+        lines += batch.batch.lines;
+    }
+    assert_eq!(lines, 20_102);
+    scene.poll().expect(4..6);
+    scene.expect_warning("was truncated");
+}
+
+#[test]
 fn a_hole_after_truncation_is_no_line() {
     let mut scene = Scene::new();
     scene.append("access.log", &log(0..5));
     scene.poll().expect(0..5);
     // A writer without O_APPEND goes on at its old offset.
-    let hole = fs::metadata(scene.path("access.log")).expect("is there").len() as usize;
+    let hole = log(0..5).len();
     fs::write(scene.path("access.log"), [vec![0; hole], log(5..7).into_bytes()].concat()).expect("writes");
     scene.poll().expect(5..7);
     scene.expect_warning("was truncated");
@@ -250,6 +269,34 @@ fn archives_are_read_once() {
     fs::write(scene.path("access.log.3.gz"), &whole).expect("writes");
     scene.poll().expect(50..100);
     scene.restart().poll().expect([]);
+}
+
+#[test]
+fn the_archive_of_a_file_goes_on_where_that_was_read() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..50));
+    scene.poll().expect(0..50);
+    // As logrotate does it: rename, new file, compress, remove.
+    fs::rename(scene.path("access.log"), scene.path("access.log.1")).expect("renames");
+    scene.append("access.log", &log(100..101));
+    scene.append("access.log.1", &log(50..60));
+    fs::write(scene.path("access.log.1.gz"), gzip(log(0..60).as_bytes())).expect("writes");
+    scene.poll().expect((50..60).chain([100]));
+    fs::remove_file(scene.path("access.log.1")).expect("removes");
+    for _ in 0..6 {
+        scene.poll();
+    }
+    scene.expect([]);
+    assert_eq!(scene.tailer.sources().count(), 1);
+    scene.restart().poll().expect([]);
+    // The same while nobody looks, with lines that nobody saw.
+    scene.append("access.log", &log(101..120));
+    fs::write(scene.path("access.log.2.gz"), gzip(log(100..120).as_bytes())).expect("writes");
+    fs::remove_file(scene.path("access.log")).expect("removes");
+    scene.append("access.log", &log(200..201));
+    scene.restart().poll().expect((101..120).chain([200]));
+    scene.restart().poll().expect([]);
+    scene.expect_no_warning();
 }
 
 #[test]
@@ -309,7 +356,7 @@ fn waking_is_quicker_than_polling() {
     assert_eq!(problems, []);
     scene.append("access.log", &line(0));
     // A minute is for a machine that is busy; it takes milliseconds.
-    woken.recv_timeout(std::time::Duration::from_secs(60)).expect("is told of the new file");
+    woken.recv_timeout(std::time::Duration::from_mins(1)).expect("is told of the new file");
     let (_wake, problems) = tripline_ingest::Wake::new(&["/nowhere/at/all/*.log".to_owned()], || {});
     assert!(problems[0].to_string().contains("seen at the next poll"), "{problems:?}");
 }

@@ -1,0 +1,58 @@
+/*
+title = "One client reads whole blocks of consecutive ids"
+severity = "high"
+entity = ["client", "route"]
+owasp = ["API1:2023"]
+attack = ["T1213"]
+params = { bulk_ids = 1000, steady_ids = 60, steady_slots = 8, declared_factor = 10 }
+description = """
+Finds a client that within an hour reads numeric ids so densely that it must be counting: in a block of 1,000 ids it read at least half of what lies
+between the lowest and the highest it asked for. The order does not matter, sequential and shuffled look the same. Two ways to fire:
+bulk, at least `bulk_ids` ids in such blocks; or steady, at least `steady_ids` ids in each of them, spread over `steady_slots` or more of the hour's twelve
+five-minute slots (slots are added up over blocks). Steady is what a scraper looks like that takes an id every 10 to 50 seconds to stay unnoticed.
+
+Why it matters: ids that can be counted are the shortest way from one account to all of them; nobody's own records are numbered without gaps.
+
+Looks alike, is harmless: a list view that fetches its 50 items (one slot, too few), a phone that syncs its owner's 500 photos (two
+slots, below bulk; 1,000 and more do fire), a dashboard that polls a hundred neighbouring devices (reads each id again and again: more than three
+requests an id are not counting), an office reading a catalogue (a tenth of a block, not half). A poller that takes more than twenty minutes for
+a round of neighbouring devices, and a back office that works through today's orders in the order of their numbers, do look like this: give them
+an [[exception]]. Clients whose agent always carries a URL (declared crawlers, partners)
+fire in bulk only, at `declared_factor` times as many ids.
+
+It sees the last id of an object (/users/7/orders/42: 42), and numbers only. Reading every third id hides from it, and so do
+bursts on fewer than `steady_slots` slots an hour that stay below `bulk_ids`; object-enumeration and slow-enumeration do not care about either.
+"""
+*/
+WITH blocks AS (
+    SELECT window_start, window_end, client, route,
+           id / 1000 AS block,
+           count(*) AS requests,
+           approx_distinct(id) AS ids,
+           max(id) - min(id) + 1 AS span,
+           approx_distinct(date_bin(INTERVAL '5 minutes', ts)) AS slots,
+           bool_and(coalesce(user_agent LIKE '%://%', false)) AS declared
+    FROM (
+        SELECT window_start, window_end, ts, client, route, user_agent, CAST(object_part(object, -1) AS BIGINT) AS id
+        FROM tumble(requests, ts, INTERVAL '1 hour')
+        WHERE status BETWEEN 200 AND 299 AND object IS NOT NULL
+    )
+    WHERE id >= 0
+    GROUP BY window_start, window_end, client, route, id / 1000
+    HAVING approx_distinct(id) >= $steady_ids
+),
+clients AS (
+    SELECT window_start, window_end, client, route,
+           sum(requests) AS requests,
+           sum(ids) AS ids,
+           count(*) AS blocks,
+           sum(slots) AS active_slots,
+           bool_and(declared) AS declared
+    FROM blocks
+    WHERE ids * 2 >= span AND requests <= 3 * ids
+    GROUP BY window_start, window_end, client, route
+)
+SELECT window_start, window_end, client, route, requests, ids, blocks, active_slots
+FROM clients
+WHERE CASE WHEN declared THEN ids >= $bulk_ids * $declared_factor
+           ELSE ids >= $bulk_ids OR active_slots >= $steady_slots END

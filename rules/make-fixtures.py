@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Writes the logs in the rules' tests/ folders. Run it from anywhere; the same logs come out each time.
+
+A log that a rule must find something in has NAME.expected.jsonl beside it (`tripline test rules --update` writes it, a
+person reviews it). A log without one looks alike and must leave every shipped rule quiet, not just its neighbour.
+All clients have documentation addresses.
+"""
+
+import gzip
+import io
+import json
+import random
+import uuid
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+RULES = Path(__file__).resolve().parent
+DAY = datetime(2026, 3, 3, tzinfo=timezone.utc)
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/134.0.0.0 Safari/537.36"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.3 Safari/605.1.15"
+BROWSERS = [CHROME, FIREFOX, SAFARI]
+APP = "ExampleShop/7.12.0 (iPhone; iOS 18.3.1; Scale/3.00)"
+CRAWLER = "Mozilla/5.0 (compatible; ExampleBot/2.1; +https://bot.example.com/about)"
+
+
+def at(hour, minute=0, second=0.0, day=0):
+    """Seconds after the first day's midnight."""
+    return ((day * 24 + hour) * 60 + minute) * 60 + second
+
+
+class Log:
+    """Requests in any order; written in the order of their times."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        self.requests = []
+
+    def add(self, time, client, path, status=200, size=640, method="GET", agent=CHROME, user="-"):
+        self.requests.append((time, client, user, method, path, status, size, agent))
+
+    def sweep(self, start, seconds, client, paths, **more):
+        """One request for each path, evenly spread with some jitter."""
+        step = seconds / len(paths)
+        for n, path in enumerate(paths):
+            self.add(start + (n + self.rng.random() * 0.9) * step, client, path, **more)
+
+    def write(self, rule, name, form="combined"):
+        form = {"combined": combined, "common": common, "json": nginx_json}[form]
+        lines = [form(*request) for request in sorted(self.requests, key=lambda r: r[0])]
+        text = "".join(line + "\n" for line in lines).encode()
+        path = RULES / rule / "tests" / (name + (".log" if len(text) < 20_000 else ".log.gz"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text if path.suffix == ".log" else compressed(text))
+
+
+def compressed(text):
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) as file:
+        file.write(text)
+    return out.getvalue()
+
+
+def moment(time):
+    return DAY + timedelta(seconds=time)
+
+
+def combined(time, client, user, method, path, status, size, agent):
+    return f'{common(time, client, user, method, path, status, size, agent)} "-" "{agent}"'
+
+
+def common(time, client, user, method, path, status, size, _agent):
+    stamp = moment(time).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    return f'{client} - {user} [{stamp}] "{method} {path} HTTP/1.1" {status} {size}'
+
+
+def nginx_json(time, client, user, method, path, status, size, agent):
+    return json.dumps({
+        "time_iso8601": moment(time).isoformat(timespec="seconds"), "remote_addr": client, "remote_user": user.strip("-"),
+        "request_method": method, "request_uri": path, "status": status, "body_bytes_sent": size,
+        "http_user_agent": agent, "host": "api.example.com",
+    })
+
+
+def visits(log, client, start, seconds, people, looks=4):
+    """Ordinary visits from one address: each person signs in, perhaps mistypes, and looks at some pages."""
+    rng = log.rng
+    for _ in range(people):
+        time = start + rng.random() * seconds
+        agent = rng.choice(BROWSERS)
+        account = rng.randrange(10_000_000)
+        while rng.random() < 0.1:
+            log.add(time, client, "/v1/login", 401, 0, "POST", agent)
+            time += 5 + rng.random() * 10
+        log.add(time, client, "/v1/login", 200, 410, "POST", agent)
+        for _ in range(looks):
+            time += 3 + rng.expovariate(1 / 20)
+            product = 100_000 + int(20_000 * rng.random() ** 2)
+            pages = [f"/v1/products/{product}", f"/v1/products/{product}/reviews", f"/v1/users/{account}", "/v1/notifications"]
+            for page in rng.sample(pages, rng.randint(1, 4)):
+                log.add(time, client, page, size=rng.randint(300, 9_000), agent=agent)
+
+
+def residents(log, hours, people=30):
+    """A few people at home, so that the site is not empty."""
+    for n in range(people):
+        for hour in hours:
+            visits(log, f"203.0.113.{n + 1}", at(hour), 3_000, 1, looks=3)
+
+
+# --- api1/object-enumeration ---
+
+def ids_anywhere():
+    log = Log(11)
+    start = at(10, 1)
+    ids = list(range(4_100, 4_800))
+    log.sweep(start, 70, "192.0.2.200", [f"/v1/users/{n}" for n in ids])
+    log.sweep(start, 400, "192.0.2.201", [f"/v1/users/{n}/addresses" for n in ids], agent=APP)
+    shuffled = log.rng.sample(range(100_000, 900_000), 700)
+    log.sweep(start, 300, "192.0.2.202", [f"/{n}/profile" for n in shuffled])
+    log.sweep(start, 300, "192.0.2.203", [f"/v1/invoices?invoice_id={n}&lang=en" for n in shuffled], agent=FIREFOX)
+    tokens = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(700)]
+    log.sweep(start, 300, "2001:db8:0:7::1", [f"/v1/contacts/{t}" for t in tokens], method="POST", agent=APP)
+    residents(log, [10])
+    log.write("api1/object-enumeration", "ids-anywhere")
+
+
+def lookups_with_few_hits():
+    log = Log(12)
+    for n in range(900):
+        hit = log.rng.random() < 0.03
+        phone = f"+49151{log.rng.randrange(10**7, 10**8)}"
+        log.add(at(10, 1) + n * 0.5, "192.0.2.200", f"/v1/lookup/{phone}", 200 if hit else 404, 210, agent=APP)
+    log.write("api1/object-enumeration", "lookups-with-few-hits")
+
+
+def office_at_nine():
+    log = Log(13)
+    visits(log, "192.0.2.100", at(8, 50), 1_800, 300)
+    residents(log, [8, 9])
+    log.write("api1/object-enumeration", "office-of-300")
+
+
+def declared_crawler():
+    log = Log(14)
+    for n in range(5_400):  # six hours, one page in four seconds
+        product = 100_000 + log.rng.randrange(20_000)
+        missing = log.rng.random() < 0.01
+        log.add(at(6) + n * 4, "192.0.2.66", f"/products/{product}", 404 if missing else 200, 14_000, agent=CRAWLER)
+    log.write("api1/object-enumeration", "declared-crawler")
+
+
+def gallery():
+    log = Log(15)
+    for page in range(20):  # 40 pictures each, a page every half minute
+        for n in range(40):
+            picture = 100_000 + (page * 7_919 + n * 31) % 20_000
+            log.add(at(20, 1) + page * 30 + n * 0.03, "203.0.113.7", f"/images/products/{picture}.webp", 200, 52_000)
+    log.write("api1/object-enumeration", "gallery")
+
+
+# --- api1/dense-ids ---
+
+def id_every_25_seconds():
+    log = Log(21)
+    log.sweep(at(9), 7_200, "192.0.2.200", [f"/v1/users/{n}" for n in range(71_200, 71_488)])
+    shuffled = list(range(5_000_300, 5_000_588))
+    log.rng.shuffle(shuffled)
+    log.sweep(at(9), 7_200, "192.0.2.201", [f"/v1/orders/{n}/items" for n in shuffled], agent=APP)
+    decoyed = []
+    for n in range(280):  # every other request is for something else
+        decoyed += [f"/v1/invoices?invoice_id={62_000 + n}", f"/v1/products/{100_000 + log.rng.randrange(20_000)}"]
+    log.sweep(at(9), 7_200, "192.0.2.202", decoyed, agent=FIREFOX)
+    log.write("api1/dense-ids", "an-id-every-25-seconds")
+
+
+def bulk():
+    log = Log(22)
+    log.sweep(at(9, 5), 2_400, "192.0.2.200", [f"/v1/users/{n}" for n in range(8_000, 9_200)])
+    log.write("api1/dense-ids", "thirty-a-minute")
+
+
+def list_views():
+    log = Log(23)
+    for client in range(12):
+        for _ in range(6):  # six lists in the hour, each 50 consecutive items in two seconds
+            start, first = at(19, log.rng.randrange(59)), 100_000 + log.rng.randrange(19_900)
+            log.add(start, f"203.0.113.{client + 1}", "/v1/categories/lamps/products?page=1&limit=50", 200, 3_900, agent=APP)
+            for n in range(50):
+                log.add(start + 0.2 + n * 0.035, f"203.0.113.{client + 1}", f"/v1/products/{first + n}", 200, 2_400, agent=APP)
+    log.write("api1/dense-ids", "list-views")
+
+
+def photo_sync():
+    log = Log(24)
+    log.sweep(at(18, 7), 240, "203.0.113.9", [f"/v1/photos/{n}" for n in range(88_000, 88_500)], size=180_000, agent=APP)
+    log.sweep(at(18, 7), 240, "203.0.113.9", [f"/v1/photos/{n}/thumbnail" for n in range(88_000, 88_500)], size=9_000, agent=APP)
+    log.write("api1/dense-ids", "photo-sync")
+
+
+def dashboard():
+    log = Log(25)
+    for minute in range(0, 120):  # a hundred neighbouring devices, asked every five minutes
+        for n in range(20):
+            device = 3_300 + (minute % 5) * 20 + n
+            log.add(at(9, minute) + n * 2, "192.0.2.30", f"/v1/devices/{device}/status", 200, 150, agent=CHROME)
+    log.write("api1/dense-ids", "dashboard")
+
+
+def nightly_partner():
+    log = Log(26)
+    agent = "ExamplePartnerSync/2.3 (+https://partner.example.com)"
+    for night in range(2):
+        ids = range(700_000 + night * 3_000, 703_000 + night * 3_000)
+        log.sweep(at(2, 0, day=night), 3_300, "192.0.2.20", [f"/v1/orders/{n}" for n in ids], size=1_300, agent=agent)
+    log.write("api1/dense-ids", "nightly-partner")
+
+
+# --- api1/slow-enumeration ---
+
+def uuid_every_40_seconds():
+    log = Log(31)
+    tokens = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(540)]
+    log.sweep(at(6), 21_600, "192.0.2.200", [f"/v1/documents/{t}" for t in tokens])
+    log.write("api1/slow-enumeration", "a-uuid-every-40-seconds")
+
+
+def health_probe_and_poller():
+    log = Log(32)
+    tickets = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(130)]
+    for n in range(720):  # six hours; the poller needs more than one of them to ask for all tickets once
+        log.add(at(6) + n * 30, "192.0.2.10", "/healthz", 200, 15, agent="kube-probe/1.31")
+        log.add(at(6) + n * 30 + 2, "192.0.2.11", f"/v1/tickets/{tickets[n % 130]}", 200, 800)
+    log.write("api1/slow-enumeration", "health-probe-and-poller", "json")
+
+
+def office_day():
+    log = Log(33)
+    for hour in range(6, 12):
+        visits(log, "192.0.2.100", at(hour), 3_500, 40, looks=5)
+    log.write("api1/slow-enumeration", "office-all-morning")
+
+
+# --- api1/above-baseline ---
+
+def profiles_above_the_norm():
+    log = Log(41)
+    residents(log, [9, 10, 11], people=40)
+    profiles = log.rng.sample(range(10_000_000), 300)
+    log.sweep(at(11, 2), 3_400, "192.0.2.200", [f"/v1/users/{n}" for n in profiles])
+    log.write("api1/above-baseline", "profiles-above-the-norm")
+
+
+def same_hour_as_yesterday():
+    log = Log(42)
+    for night in range(3):
+        tokens = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(1_600)]
+        log.sweep(at(2, 1, day=night), 3_400, "192.0.2.21", [f"/v1/parcels/{t}" for t in tokens], agent="parcel-export/1.0")
+    log.write("api1/above-baseline", "same-hour-as-yesterday")
+
+
+def office_on_its_first_day():
+    log = Log(43)
+    residents(log, [8, 9, 10], people=40)
+    visits(log, "192.0.2.100", at(9, 50), 3_600, 200)
+    log.write("api1/above-baseline", "office-on-its-first-day")
+
+
+# --- api2/credential-stuffing ---
+
+def list_of_passwords():
+    log = Log(51)
+    for n in range(240):
+        fits = n in (97, 181)
+        log.add(at(3, 10) + n * 4 + log.rng.random(), "192.0.2.200", "/v1/login", 200 if fits else 401, 410 if fits else 0,
+                "POST", log.rng.choice(BROWSERS))
+    visits(log, "203.0.113.5", at(3), 3_000, 3)
+    log.write("api2/credential-stuffing", "list-of-passwords")
+
+
+def spraying():
+    log = Log(52)
+    for n in range(24):
+        log.add(at(4) + n * 90, "192.0.2.201", "/api/session", 401, 0, "POST", user=f"user{n:02}")
+    log.write("api2/credential-stuffing", "one-password-many-users", "common")
+
+
+def guessed_in_the_end():
+    log = Log(53)
+    for n in range(80):
+        log.add(at(5, 20) + n * 6, "192.0.2.202", "/oauth/token", 401, 80, "POST", "python-requests/2.32")
+    log.add(at(5, 29), "192.0.2.202", "/oauth/token", 200, 900, "POST", "python-requests/2.32")
+    log.write("api2/credential-stuffing", "guessed-in-the-end")
+
+
+def stale_password():
+    log = Log(54)
+    for n in range(1_440):  # two hours, every five seconds, in the middle of an office
+        log.add(at(8) + n * 5, "192.0.2.100", "/v1/login", 401, 0, "POST", "ExampleMail/4.2 (Android 13)", user="kim")
+    visits(log, "192.0.2.100", at(8, 50), 1_800, 60, looks=1)
+    log.write("api2/credential-stuffing", "stale-password")
+
+
+def office_signs_in():
+    log = Log(55)
+    visits(log, "192.0.2.100", at(8, 55), 900, 300, looks=1)
+    log.write("api2/credential-stuffing", "office-signs-in-at-nine")
+
+
+def device_code():
+    log = Log(56)
+    for n in range(120):  # a television that waits for its owner to confirm, and is told 400 until then
+        log.add(at(20) + n * 5, "203.0.113.8", "/oauth/token", 400, 60, "POST", "ExampleTV/3.1")
+    log.add(at(20, 10, 3), "203.0.113.8", "/oauth/token", 200, 900, "POST", "ExampleTV/3.1")
+    log.write("api2/credential-stuffing", "device-waits-for-its-owner")
+
+
+# --- api8/probing ---
+
+WORDS = ["admin", "console", "manager/html", "phpmyadmin/index.php", "old", "test", "v0/users", "internal/metrics", "debug/vars",
+         "solr/admin", "jenkins/script", "cgi-bin/luci", "api/swagger.json", "graphql/console"]
+
+
+def word_list():
+    log = Log(61)
+    for n, word in enumerate(WORDS):
+        log.add(at(13, 5) + n * 40, "192.0.2.200", f"/{word}", 403 if n % 5 == 4 else 404, 150, agent="Mozilla/5.0 zgrab/0.x")
+    residents(log, [13])
+    log.write("api8/probing", "word-list")
+
+
+def broken_release():
+    log = Log(62)
+    chunks = [f"/static/{name}.7d1e.js" for name in ["app", "vendor", "cart", "search", "account", "orders", "help", "map", "lists", "intl"]]
+    for n in range(60):
+        start = at(14) + log.rng.random() * 3_000
+        for chunk in chunks:
+            log.add(start + log.rng.random(), f"198.51.100.{n + 1}", chunk, 404, 150, agent=log.rng.choice(BROWSERS))
+    log.write("api8/probing", "broken-release")
+
+
+def deleted_items():
+    log = Log(63)
+    log.sweep(at(15), 3_000, "203.0.113.4", [f"/v1/products/{n}" for n in log.rng.sample(range(10_000), 90)], status=404, agent=APP)
+    log.write("api8/probing", "deleted-items")
+
+
+def expired_session():
+    log = Log(64)
+    for name in ["me", "cart", "orders", "favourites", "messages", "notifications", "addresses", "payments", "settings", "reviews"]:
+        log.add(at(16, 1) + log.rng.random(), "203.0.113.6", f"/v1/{name}", 401, 60)
+    log.write("api8/probing", "expired-session")
+
+
+# --- api8/sensitive-files ---
+
+SECRETS = ["/.env", "/.git/config", "/.git/HEAD", "/wp-config.php.bak", "/backup.zip", "/dump.sql", "/.aws/credentials", "/id_rsa",
+           "/actuator/heapdump", "/phpinfo.php", "/app/.env.production", "/db.sql.gz"]
+
+
+def served_secrets():
+    log = Log(71)
+    sizes = {"/.env": 1_148, "/.git/config": 262, "/actuator/heapdump": 48_201_774}
+    for n, path in enumerate(SECRETS):
+        log.add(at(7) + n * 3, "192.0.2.200", path, 200 if path in sizes else 404, sizes.get(path, 150), agent="curl/8.5.0")
+    log.add(at(7, 1), "198.51.100.3", "/.env", 200, 1_148)
+    log.add(at(7, 2), "203.0.113.2", "/", 200, 9_800)
+    log.write("api8/sensitive-files", "served-secrets")
+
+
+def single_page_app():
+    log = Log(72)
+    for n, path in enumerate(SECRETS):
+        log.add(at(7) + n * 600, "192.0.2.200", path, 200, 3_172)
+        log.add(at(7) + n * 600 + 100, "203.0.113.2", "/", 200, 3_172)
+    for n, path in enumerate(SECRETS[:7]):
+        log.add(at(12) + n * 3, "192.0.2.201", path, 200, 2_048)
+    log.write("api8/sensitive-files", "page-for-every-name")
+
+
+def refused_secrets():
+    log = Log(73)
+    for n, path in enumerate(SECRETS[:7]):
+        log.add(at(7) + n * 3, "192.0.2.200", path, 404 if n % 2 else 403, 150)
+    log.add(at(7, 5), "192.0.2.10", "/actuator/health", 200, 15, agent="kube-probe/1.31")
+    log.add(at(7, 6), "203.0.113.2", "/docs/environment.html", 200, 5_000)
+    log.add(at(7, 6), "203.0.113.2", "/blog/backup-strategies", 200, 5_100)
+    log.add(at(7, 7), "203.0.113.2", "/.well-known/security.txt", 200, 300)
+    log.write("api8/sensitive-files", "refused")
+
+
+for make in [ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery, id_every_25_seconds, bulk, list_views,
+             photo_sync, dashboard, nightly_partner, uuid_every_40_seconds, health_probe_and_poller, office_day,
+             profiles_above_the_norm, same_hour_as_yesterday, office_on_its_first_day, list_of_passwords, spraying, guessed_in_the_end,
+             stale_password, office_signs_in, device_code, word_list, broken_release, deleted_items, expired_session,
+             served_secrets, single_page_app, refused_secrets]:
+    make()
