@@ -3,8 +3,7 @@
 
 use crate::catalogue::{HEALTH, ORDER, PRODUCT_PAGE, RETIRED_PAGE, ROBOTS, Request};
 use crate::clients::{
-    CRAWLER_ADDRESS, CRAWLER_AGENT, PARTNER_ADDRESS, PARTNER_AGENT, PROBE_ADDRESS, PROBE_AGENT,
-    Population,
+    CRAWLER_ADDRESS, CRAWLER_AGENT, PARTNER_ADDRESS, PARTNER_AGENT, PROBE_ADDRESS, PROBE_AGENT, Population,
 };
 use crate::daytime::{MAX_FACTOR, factor};
 use crate::ids::{Ids, PRODUCTS, product_of_rank};
@@ -88,11 +87,7 @@ impl Benign {
 
     /// When the next request is made, µs since 1970.
     pub(crate) fn next_us(&self) -> i64 {
-        self.queue
-            .peek()
-            .map_or(self.next_arrival_us, |Reverse((time, _))| {
-                self.next_arrival_us.min(*time)
-            })
+        self.queue.peek().map_or(self.next_arrival_us, |Reverse((time, _))| self.next_arrival_us.min(*time))
     }
 
     /// Writes the next request.
@@ -143,17 +138,10 @@ impl Benign {
             }
             Actor::Partner(exported) => {
                 *exported += 1;
-                let ids = Ids {
-                    order: 1_000_000 + *exported,
-                    ..Ids::default()
-                };
+                let ids = Ids { order: 1_000_000 + *exported, ..Ids::default() };
                 lines.push(&machine(now, PARTNER_ADDRESS, PARTNER_AGENT, &ORDER, &ids));
                 self.counts.partner += 1;
-                Some(if *exported % EXPORT_ORDERS == 0 {
-                    next_export(now)
-                } else {
-                    now + EXPORT_GAP_US
-                })
+                Some(if *exported % EXPORT_ORDERS == 0 { next_export(now) } else { now + EXPORT_GAP_US })
             }
             Actor::Gone => None,
         }
@@ -162,11 +150,7 @@ impl Benign {
     /// A crawler reads pages in no order that people would, some of them long gone.
     fn crawl(&mut self, now: i64, lines: &mut Lines) {
         let rank = self.rng.random_range(1..=PRODUCTS);
-        let ids = Ids {
-            product: product_of_rank(rank),
-            look: rank,
-            ..Ids::default()
-        };
+        let ids = Ids { product: product_of_rank(rank), look: rank, ..Ids::default() };
         let request = match self.rng.random_range(0..100) {
             0 => &ROBOTS,
             1..4 => &RETIRED_PAGE,
@@ -209,23 +193,11 @@ fn machine<'a>(
     request: &'static Request,
     ids: &'a Ids,
 ) -> Entry<'a> {
-    Entry {
-        time_us,
-        address,
-        request,
-        ids,
-        status: request.status,
-        referer: None,
-        agent,
-    }
+    Entry { time_us, address, request, ids, status: request.status, referer: None, agent }
 }
 
 /// The first time after `time_us` at which the partner's export begins.
 fn next_export(time_us: i64) -> i64 {
     let today = time_us - time_us.rem_euclid(DAY_US) + EXPORT_HOUR_US;
-    if today > time_us {
-        today
-    } else {
-        today + DAY_US
-    }
+    if today > time_us { today } else { today + DAY_US }
 }

@@ -56,17 +56,13 @@ impl Campaign {
             time_us: now,
             address: CAMPAIGN_ADDRESS,
             request: &USER,
-            ids: &Ids {
-                account: id,
-                ..Ids::default()
-            },
+            ids: &Ids { account: id, ..Ids::default() },
             status,
             referer: None,
             agent: CAMPAIGN_AGENT,
         });
         self.requests += 1;
-        self.recorder
-            .request(now.div_euclid(1_000_000), id, status == 200);
+        self.recorder.request(now.div_euclid(1_000_000), id, status == 200);
         let gap_us = 1e6 / self.plan.rate * self.rng.random_range(0.5..1.5);
         self.next_us = (!self.is_over()).then(|| now.saturating_add(gap_us as i64));
     }
@@ -89,14 +85,8 @@ impl Campaign {
     }
 
     fn is_over(&self) -> bool {
-        let exhausted =
-            self.plan.order == Order::Random && self.requests >= Enumeration::OPEN_RANGE;
-        self.plan
-            .requests
-            .map_or(exhausted, |most| self.requests >= most)
-            || self
-                .plan
-                .records
-                .is_some_and(|most| self.recorder.records() >= most)
+        let exhausted = self.plan.order == Order::Random && self.requests >= Enumeration::OPEN_RANGE;
+        self.plan.requests.map_or(exhausted, |most| self.requests >= most)
+            || self.plan.records.is_some_and(|most| self.recorder.records() >= most)
     }
 }

@@ -19,23 +19,11 @@ const fn get(target: &'static str, bytes: u32) -> Request {
 }
 
 const fn answer(method: &'static str, target: &'static str, status: u16, bytes: u32) -> Request {
-    Request {
-        method,
-        target,
-        status,
-        bytes,
-        cacheable: false,
-    }
+    Request { method, target, status, bytes, cacheable: false }
 }
 
 const fn file(target: &'static str, bytes: u32) -> Request {
-    Request {
-        method: "GET",
-        target,
-        status: 200,
-        bytes,
-        cacheable: true,
-    }
+    Request { method: "GET", target, status: 200, bytes, cacheable: true }
 }
 
 /// What a person looks at: the requests that one look makes.
@@ -52,12 +40,7 @@ pub(crate) struct Page {
 }
 
 const fn page(path: &'static str, web: &'static [Request], api: &'static [Request]) -> Page {
-    Page {
-        path,
-        web,
-        api,
-        per_item: None,
-    }
+    Page { path, web, api, per_item: None }
 }
 
 /// A product's page, which crawlers read.
@@ -78,17 +61,9 @@ pub(crate) static ORDER: Request = get("/v1/orders/{order}", 1_300);
 /// Where people sign in.
 pub(crate) const LOGIN_PATH: &str = "/v1/login";
 /// Signing in, the password that was not it, and asking for another.
-pub(crate) static LOGIN: Page = page(
-    "/login",
-    &[],
-    &[answer("POST", LOGIN_PATH, 200, 410), get("/v1/me", 620)],
-);
+pub(crate) static LOGIN: Page = page("/login", &[], &[answer("POST", LOGIN_PATH, 200, 410), get("/v1/me", 620)]);
 pub(crate) static LOGIN_TYPO: Page = page("/login", &[], &[answer("POST", LOGIN_PATH, 401, 0)]);
-pub(crate) static LOGIN_RESET: Page = page(
-    "/login",
-    &[],
-    &[answer("POST", "/v1/password-resets", 202, 40)],
-);
+pub(crate) static LOGIN_RESET: Page = page("/login", &[], &[answer("POST", "/v1/password-resets", 202, 40)]);
 
 /// A page and how often it is chosen, relative to the others of its list.
 pub(crate) type Weighted = (u32, Page);
@@ -99,58 +74,28 @@ pub(crate) static PUBLIC: &[Weighted] = &[
         14,
         page(
             "/",
-            &[
-                get("/", 9_800),
-                file("/static/app.4f1c.css", 48_000),
-                file("/static/app.9b2e.js", 310_000),
-            ],
-            &[
-                get("/v1/banners", 900),
-                get("/v1/products?sort=popular&limit=20", 21_000),
-            ],
+            &[get("/", 9_800), file("/static/app.4f1c.css", 48_000), file("/static/app.9b2e.js", 310_000)],
+            &[get("/v1/banners", 900), get("/v1/products?sort=popular&limit=20", 21_000)],
         ),
     ),
     (
         34,
         page(
             "/products/{product}",
-            &[
-                get("/products/{product}", 14_000),
-                file("/images/products/{product}.webp", 52_000),
-            ],
-            &[
-                get("/v1/products/{product}", 2_400),
-                get("/v1/products/{product}/reviews?limit=10", 5_200),
-            ],
+            &[get("/products/{product}", 14_000), file("/images/products/{product}.webp", 52_000)],
+            &[get("/v1/products/{product}", 2_400), get("/v1/products/{product}/reviews?limit=10", 5_200)],
         ),
     ),
-    (
-        6,
-        page(
-            "/products/{product}",
-            &[],
-            &[get("/v1/stock?sku={product}&store={store}", 120)],
-        ),
-    ),
+    (6, page("/products/{product}", &[], &[get("/v1/stock?sku={product}&store={store}", 120)])),
     (
         10,
         page(
             "/c/{category}",
             &[get("/c/{category}", 11_000)],
-            &[get(
-                "/v1/categories/{category}/products?page={page}&limit=24",
-                24_000,
-            )],
+            &[get("/v1/categories/{category}/products?page={page}&limit=24", 24_000)],
         ),
     ),
-    (
-        9,
-        page(
-            "/search?q={word}",
-            &[get("/search?q={word}", 8_800)],
-            &[get("/v1/search?q={word}&page={page}", 12_000)],
-        ),
-    ),
+    (9, page("/search?q={word}", &[get("/search?q={word}", 8_800)], &[get("/v1/search?q={word}&page={page}", 12_000)])),
     (
         3,
         page(
@@ -168,31 +113,11 @@ pub(crate) static PUBLIC: &[Weighted] = &[
         page(
             "/stores/{store}",
             &[get("/stores/{store}", 7_700)],
-            &[
-                get("/v1/stores/nearby?lat=52.5{store}&lon=13.4", 3_100),
-                get("/v1/stores/{store}/opening-hours", 380),
-            ],
+            &[get("/v1/stores/nearby?lat=52.5{store}&lon=13.4", 3_100), get("/v1/stores/{store}/opening-hours", 380)],
         ),
     ),
-    (
-        3,
-        page(
-            "/compare",
-            &[get("/compare", 6_400)],
-            &[get("/v1/prices?ids={basket}", 290)],
-        ),
-    ),
-    (
-        5,
-        page(
-            "/cart",
-            &[],
-            &[
-                answer("POST", "/v1/carts/{cart}/items", 201, 330),
-                get("/v1/carts/{cart}", 1_500),
-            ],
-        ),
-    ),
+    (3, page("/compare", &[get("/compare", 6_400)], &[get("/v1/prices?ids={basket}", 290)])),
+    (5, page("/cart", &[], &[answer("POST", "/v1/carts/{cart}/items", 201, 330), get("/v1/carts/{cart}", 1_500)])),
     (
         1,
         page(
@@ -206,10 +131,7 @@ pub(crate) static PUBLIC: &[Weighted] = &[
         Page {
             path: "/c/{category}",
             web: &[get("/c/{category}", 11_000)],
-            api: &[get(
-                "/v1/categories/{category}/products?page={page}&limit=50",
-                3_900,
-            )],
+            api: &[get("/v1/categories/{category}/products?page={page}&limit=50", 3_900)],
             per_item: Some(&PRODUCT),
         },
     ),
@@ -222,10 +144,7 @@ pub(crate) static OWN: &[Weighted] = &[
         page(
             "/account",
             &[get("/account", 7_100)],
-            &[
-                get("/v1/users/{account}", 620),
-                get("/v1/users/{account}/addresses", 540),
-            ],
+            &[get("/v1/users/{account}", 620), get("/v1/users/{account}/addresses", 540)],
         ),
     ),
     (
@@ -240,31 +159,14 @@ pub(crate) static OWN: &[Weighted] = &[
             ],
         ),
     ),
-    (
-        2,
-        page(
-            "/account/orders",
-            &[],
-            &[get("/v1/invoices?order_id={order}", 38_000)],
-        ),
-    ),
-    (
-        4,
-        page(
-            "/account/orders",
-            &[],
-            &[get("/v1/shipments/{shipment}/events", 1_100)],
-        ),
-    ),
+    (2, page("/account/orders", &[], &[get("/v1/invoices?order_id={order}", 38_000)])),
+    (4, page("/account/orders", &[], &[get("/v1/shipments/{shipment}/events", 1_100)])),
     (
         3,
         page(
             "/messages",
             &[get("/messages", 6_900)],
-            &[get(
-                "/v1/conversations/{conversation}/messages?limit=50",
-                6_300,
-            )],
+            &[get("/v1/conversations/{conversation}/messages?limit=50", 6_300)],
         ),
     ),
     (
@@ -283,24 +185,11 @@ pub(crate) static OWN: &[Weighted] = &[
         page(
             "/checkout",
             &[get("/checkout", 8_200)],
-            &[
-                answer("POST", "/v1/carts/{cart}/checkout", 201, 700),
-                answer("POST", "/v1/payments", 201, 260),
-            ],
+            &[answer("POST", "/v1/carts/{cart}/checkout", 201, 700), answer("POST", "/v1/payments", 201, 260)],
         ),
     ),
-    (
-        1,
-        page(
-            "/account",
-            &[],
-            &[answer("PATCH", "/v1/users/{account}", 200, 620)],
-        ),
-    ),
-    (
-        6,
-        page("/", &[], &[get("/v1/notifications?unread=true", 800)]),
-    ),
+    (1, page("/account", &[], &[answer("PATCH", "/v1/users/{account}", 200, 620)])),
+    (6, page("/", &[], &[get("/v1/notifications?unread=true", 800)])),
     (1, page("/", &[], &[answer("POST", "/v1/logout", 204, 0)])),
 ];
 
@@ -312,27 +201,15 @@ mod tests {
 
     #[test]
     fn every_template_can_be_filled() {
-        let pages = PUBLIC.iter().chain(OWN).map(|(_, page)| page).chain([
-            &LOGIN,
-            &LOGIN_TYPO,
-            &LOGIN_RESET,
-        ]);
+        let pages = PUBLIC.iter().chain(OWN).map(|(_, page)| page).chain([&LOGIN, &LOGIN_TYPO, &LOGIN_RESET]);
         let mut routes = HashSet::new();
         for page in pages {
             Ids::default().expand(page.path, &mut Vec::new());
-            assert!(
-                !page.api.is_empty(),
-                "the app has nothing to ask for on {}",
-                page.path
-            );
+            assert!(!page.api.is_empty(), "the app has nothing to ask for on {}", page.path);
             for request in page.web.iter().chain(page.api) {
                 let mut out = Vec::new();
                 Ids::default().expand(request.target, &mut out); // asserts that each placeholder is known
-                assert!(
-                    !out.contains(&b'{') && !out.contains(&b' '),
-                    "{}",
-                    request.target
-                );
+                assert!(!out.contains(&b'{') && !out.contains(&b' '), "{}", request.target);
                 routes.insert((request.method, request.target.split('?').next()));
             }
         }

@@ -17,8 +17,7 @@ pub const PARTNER_ADDRESS: &str = "192.0.2.20";
 /// The address of the campaign's client.
 pub const CAMPAIGN_ADDRESS: &str = "192.0.2.200";
 
-pub(crate) const CRAWLER_AGENT: &str =
-    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+pub(crate) const CRAWLER_AGENT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 pub(crate) const PROBE_AGENT: &str = "kube-probe/1.31";
 pub(crate) const PARTNER_AGENT: &str = "ExamplePartnerSync/2.3 (+https://partner.example.com)";
 /// The campaign's agent is the commonest browser: nothing to be found by.
@@ -120,8 +119,7 @@ impl Population {
     fn office_worker(&self, rng: &mut impl Rng) -> Visitor {
         let (office, people) = loop {
             let office = rng.random_range(0..self.offices);
-            let people =
-                SMALLEST_OFFICE + self.trait_of(4, office) % (LARGEST_OFFICE - SMALLEST_OFFICE + 1);
+            let people = SMALLEST_OFFICE + self.trait_of(4, office) % (LARGEST_OFFICE - SMALLEST_OFFICE + 1);
             if rng.random_range(0..LARGEST_OFFICE) < people {
                 break (office, people);
             }
@@ -184,18 +182,12 @@ mod tests {
         let addresses: HashSet<String> = (1..1_016).map(|number| home_address(number, 1)).collect();
         assert_eq!(addresses.len(), 1_015);
         let documented = ["198.51.100.", "203.0.113.", "2001:db8:"];
-        assert!(
-            addresses
-                .iter()
-                .all(|address| documented.iter().any(|start| address.starts_with(start)))
-        );
+        assert!(addresses.iter().all(|address| documented.iter().any(|start| address.starts_with(start))));
     }
 
     #[test]
     fn no_two_homes_share_an_ipv6_prefix() {
-        let prefixes: HashSet<String> = (0..50_000)
-            .map(|nth| home_address(2 * nth + 1, 0))
-            .collect();
+        let prefixes: HashSet<String> = (0..50_000).map(|nth| home_address(2 * nth + 1, 0)).collect();
         assert_eq!(prefixes.len(), 50_000);
     }
 

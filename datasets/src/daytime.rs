@@ -34,10 +34,7 @@ mod tests {
     #[test]
     fn afternoons_are_five_times_as_busy_as_nights_and_weekends_are_quieter() {
         let monday = 4 * DAY_US; // 5 January 1970
-        let (night, afternoon) = (
-            factor(monday + 3 * 3_600_000_000),
-            factor(monday + 15 * 3_600_000_000),
-        );
+        let (night, afternoon) = (factor(monday + 3 * 3_600_000_000), factor(monday + 15 * 3_600_000_000));
         assert!((afternoon / night - 5.0).abs() < 1e-9);
         assert!((afternoon - MAX_FACTOR).abs() < 1e-9);
         assert!((factor(monday - DAY_US) / factor(monday) - WEEKEND).abs() < 1e-9);

@@ -11,9 +11,7 @@ const STORES: u64 = 400;
 const ORDERS: u64 = 5_000_000;
 /// One account id in so many belongs to somebody who appears in the log.
 const ACCOUNT_SPACING: u64 = 100;
-const CATEGORIES: [&str; 8] = [
-    "audio", "books", "garden", "kitchen", "lighting", "outdoor", "shoes", "toys",
-];
+const CATEGORIES: [&str; 8] = ["audio", "books", "garden", "kitchen", "lighting", "outdoor", "shoes", "toys"];
 const WORDS: [&str; 12] = [
     "lamp",
     "desk",
@@ -61,10 +59,7 @@ impl Ids {
                 push_number(out, self.number(name));
             }
             // The first pages are read most.
-            "page" => push_number(
-                out,
-                1 + u64::from((self.look as u32).trailing_zeros().min(9)),
-            ),
+            "page" => push_number(out, 1 + u64::from((self.look as u32).trailing_zeros().min(9))),
             "category" => out.extend_from_slice(pick(&CATEGORIES, mix2(1, self.look)).as_bytes()),
             "word" => out.extend_from_slice(pick(&WORDS, mix2(2, self.look)).as_bytes()),
             "basket" => {
@@ -96,10 +91,7 @@ impl Ids {
 
     /// A number for what a template names first, 0 where it names nothing.
     pub(crate) fn of_object(&self, template: &str) -> u64 {
-        template
-            .split_once('{')
-            .and_then(|(_, tail)| tail.split_once('}'))
-            .map_or(0, |(name, _)| self.number(name))
+        template.split_once('{').and_then(|(_, tail)| tail.split_once('}')).map_or(0, |(name, _)| self.number(name))
     }
 }
 
@@ -125,9 +117,7 @@ pub(crate) fn product_of_rank(rank: u64) -> u64 {
 }
 
 fn pick<'a>(list: &[&'a str], hash: u64) -> &'a str {
-    list.get((hash % list.len().max(1) as u64) as usize)
-        .copied()
-        .unwrap_or_default()
+    list.get((hash % list.len().max(1) as u64) as usize).copied().unwrap_or_default()
 }
 
 /// A version 4 UUID that follows from a hash.
@@ -159,34 +149,20 @@ mod tests {
     #[test]
     fn ids_look_like_ids() {
         let mut out = Vec::new();
-        Ids {
-            account: 7,
-            order: 9,
-            ..Ids::default()
-        }
-        .expand("{cart} {shipment}", &mut out);
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            "e880a903-bcff-4547-8080-fc4b9f341341 SHPH67ZS6QPGYCF9"
-        );
+        Ids { account: 7, order: 9, ..Ids::default() }.expand("{cart} {shipment}", &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "e880a903-bcff-4547-8080-fc4b9f341341 SHPH67ZS6QPGYCF9");
     }
 
     #[test]
     fn ranks_are_a_permutation_of_the_products() {
         let ids: HashSet<u64> = (1..=PRODUCTS).map(product_of_rank).collect();
         assert_eq!(ids.len() as u64, PRODUCTS);
-        assert!(
-            ids.iter()
-                .all(|id| (FIRST_PRODUCT..FIRST_PRODUCT + PRODUCTS).contains(id))
-        );
+        assert!(ids.iter().all(|id| (FIRST_PRODUCT..FIRST_PRODUCT + PRODUCTS).contains(id)));
     }
 
     #[test]
     fn one_account_in_a_hundred_is_active() {
         assert!((0..5_000).all(|number| is_active_account(account_id(number))));
-        assert_eq!(
-            (1..=500_000).filter(|&id| is_active_account(id)).count(),
-            5_000
-        );
+        assert_eq!((1..=500_000).filter(|&id| is_active_account(id)).count(), 5_000);
     }
 }

@@ -95,26 +95,14 @@ pub fn generate(scenario: &Scenario, out: &mut impl Write) -> Result<Truth, Gene
         Length::Lines(lines) => lines,
         Length::Duration(_) => u64::MAX,
     };
-    let mut benign = Benign::new(
-        scenario.seed,
-        start_us,
-        scenario.rate,
-        scenario.partner_export,
-    );
-    let mut campaign = scenario
-        .campaign
-        .as_ref()
-        .map(|plan| Campaign::new(plan, scenario.seed, start_us));
+    let mut benign = Benign::new(scenario.seed, start_us, scenario.rate, scenario.partner_export);
+    let mut campaign = scenario.campaign.as_ref().map(|plan| Campaign::new(plan, scenario.seed, start_us));
     let mut lines = Lines::default();
     let mut written = 0;
     while written < most_lines {
         let benign_us = benign.next_us();
         match &mut campaign {
-            Some(campaign)
-                if campaign
-                    .next_us()
-                    .is_some_and(|due_us| due_us < benign_us.min(end_us)) =>
-            {
+            Some(campaign) if campaign.next_us().is_some_and(|due_us| due_us < benign_us.min(end_us)) => {
                 campaign.act(&mut lines);
             }
             _ if benign_us < end_us => benign.act(&mut lines),

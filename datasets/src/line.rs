@@ -73,13 +73,8 @@ impl Lines {
         }
         self.buffer.extend_from_slice(&self.date.1);
         let second = time_us.rem_euclid(DAY_US) / 1_000_000;
-        for (part, after) in [
-            (second / 3600, ":"),
-            (second / 60 % 60, ":"),
-            (second % 60, " +0000"),
-        ] {
-            self.buffer
-                .extend_from_slice(&[digit(part / 10), digit(part % 10)]);
+        for (part, after) in [(second / 3600, ":"), (second / 60 % 60, ":"), (second % 60, " +0000")] {
+            self.buffer.extend_from_slice(&[digit(part / 10), digit(part % 10)]);
             self.push_text(after);
         }
     }
@@ -124,10 +119,7 @@ mod tests {
 
     #[test]
     fn a_line_is_nginx_combined() {
-        let ids = Ids {
-            product: 104_711,
-            ..Ids::default()
-        };
+        let ids = Ids { product: 104_711, ..Ids::default() };
         let mut lines = Lines::default();
         let entry = Entry {
             time_us: 1_772_459_736_900_000,
@@ -139,12 +131,7 @@ mod tests {
             agent: "Mozilla/5.0",
         };
         lines.push(&entry);
-        lines.push(&Entry {
-            time_us: 951_782_400_000_000,
-            status: 304,
-            referer: None,
-            ..entry
-        });
+        lines.push(&Entry { time_us: 951_782_400_000_000, status: 304, referer: None, ..entry });
         let text = String::from_utf8(lines.buffer).expect("lines are UTF-8");
         let expected = "198.51.100.7 - - [02/Mar/2026:13:55:36 +0000] \"GET /v1/products/104711 HTTP/1.1\" 200 3426 \
                         \"https://shop.example.com/products/104711\" \"Mozilla/5.0\"\n\

@@ -119,9 +119,7 @@ impl Generate {
         let scenario = self.scenario();
         scenario.check()?; // before a file is touched
         let mut out: Box<dyn Write> = match &self.out {
-            Some(path) => Box::new(
-                File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-            ),
+            Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
             None => Box::new(io::stdout().lock()),
         };
         let truth = generate(&scenario, &mut out).with_context(|| match &self.out {
@@ -131,8 +129,7 @@ impl Generate {
         if let Some(path) = &self.truth {
             let mut json = serde_json::to_vec(&truth)?;
             json.push(b'\n');
-            std::fs::write(path, json)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
         }
         ensure!(
             scenario.campaign.is_none() || truth.campaign.is_some(),

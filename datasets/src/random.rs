@@ -32,11 +32,7 @@ impl Permutation {
     /// A permutation of 0..n, n in 1..=2^62.
     pub(crate) fn new(n: u64, key: u64) -> Self {
         let bits = 64 - n.saturating_sub(1).leading_zeros();
-        Self {
-            n,
-            half_bits: bits.div_ceil(2).max(1),
-            key,
-        }
+        Self { n, half_bits: bits.div_ceil(2).max(1), key }
     }
 
     /// Where `index` (below n) goes.
@@ -52,10 +48,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (x >> self.half_bits, x & mask);
         for round in 0..4 {
-            (left, right) = (
-                right,
-                left ^ (mix2(self.key.wrapping_add(round), right) & mask),
-            );
+            (left, right) = (right, left ^ (mix2(self.key.wrapping_add(round), right) & mask));
         }
         (left << self.half_bits) | right
     }
@@ -79,12 +72,7 @@ mod tests {
     #[test]
     fn a_permutation_is_not_the_identity() {
         let permutation = Permutation::new(10_000, 1);
-        let consecutive = (1..10_000)
-            .filter(|&i| permutation.at(i) == permutation.at(i - 1) + 1)
-            .count();
-        assert!(
-            consecutive < 20,
-            "{consecutive} steps of one in a shuffle of 10,000"
-        );
+        let consecutive = (1..10_000).filter(|&i| permutation.at(i) == permutation.at(i - 1) + 1).count();
+        assert!(consecutive < 20, "{consecutive} steps of one in a shuffle of 10,000");
     }
 }

@@ -93,9 +93,7 @@ impl Default for Enumeration {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScenarioError {
     /// See [`Scenario::rate`].
-    #[error(
-        "a rate of {0} requests/s cannot be simulated; choose one from {MIN_RATE} to {MAX_RATE}"
-    )]
+    #[error("a rate of {0} requests/s cannot be simulated; choose one from {MIN_RATE} to {MAX_RATE}")]
     Rate(f64),
     /// See [`Scenario::start`].
     #[error("the log cannot start at {0}; choose a date in the years 1970 to 5000")]
@@ -106,19 +104,13 @@ pub enum ScenarioError {
     )]
     Length,
     /// See [`Enumeration::start`].
-    #[error(
-        "the campaign would begin {0:#} into the log, which is outside it; choose an earlier --campaign-start"
-    )]
+    #[error("the campaign would begin {0:#} into the log, which is outside it; choose an earlier --campaign-start")]
     CampaignStart(SignedDuration),
     /// See [`Enumeration::rate`].
-    #[error(
-        "a campaign of {0} requests/s cannot be simulated; choose a rate from 0.00001 to 1000000"
-    )]
+    #[error("a campaign of {0} requests/s cannot be simulated; choose a rate from 0.00001 to 1000000")]
     CampaignRate(f64),
     /// See [`Enumeration::requests`].
-    #[error(
-        "a campaign must make at least one request, take at least one record, and keep its ids below 10^18"
-    )]
+    #[error("a campaign must make at least one request, take at least one record, and keep its ids below 10^18")]
     CampaignSize,
     /// See [`Enumeration::hit_ratio`].
     #[error("a hit ratio of {0} cannot be simulated; choose one from {MIN_HIT_RATIO} to 1")]
@@ -142,9 +134,7 @@ impl Scenario {
         if !(1.0..=LONGEST_SECONDS as f64).contains(&seconds) {
             return Err(ScenarioError::Length);
         }
-        self.campaign
-            .as_ref()
-            .map_or(Ok(()), |campaign| campaign.check(self.length))
+        self.campaign.as_ref().map_or(Ok(()), |campaign| campaign.check(self.length))
     }
 
     /// The first instant, in µs since 1970.

@@ -1,9 +1,7 @@
 //! One visit of one person: a number of looks, each the requests of a page in quick succession, with time to think
 //! in between.
 
-use crate::catalogue::{
-    LOGIN, LOGIN_PATH, LOGIN_RESET, LOGIN_TYPO, OWN, PUBLIC, Page, Request, Weighted,
-};
+use crate::catalogue::{LOGIN, LOGIN_PATH, LOGIN_RESET, LOGIN_TYPO, OWN, PUBLIC, Page, Request, Weighted};
 use crate::clients::Visitor;
 use crate::ids::{Ids, PRODUCTS, account_id, order_id, product_of_rank};
 use crate::line::{Entry, Lines};
@@ -75,16 +73,8 @@ pub(crate) enum Outcome {
 impl Session {
     pub(crate) fn new(visitor: Visitor, habits: &Habits, rng: &mut impl Rng) -> Self {
         let looks_left = habits.looks.sample(rng).min(MOST_LOOKS) as u32;
-        let signs_in = visitor.signed_in
-            && rng.random_bool(if visitor.app {
-                APP_SIGN_INS
-            } else {
-                BROWSER_SIGN_INS
-            });
-        let ids = Ids {
-            account: visitor.account,
-            ..Ids::default()
-        };
+        let signs_in = visitor.signed_in && rng.random_bool(if visitor.app { APP_SIGN_INS } else { BROWSER_SIGN_INS });
+        let ids = Ids { account: visitor.account, ..Ids::default() };
         let mut session = Self {
             visitor,
             page: &LOGIN,
@@ -130,10 +120,7 @@ impl Session {
             _ => Outcome::Ordinary,
         };
         self.done += 1;
-        (
-            outcome,
-            self.next_request(habits, rng).map(|gap_us| now_us + gap_us),
-        )
+        (outcome, self.next_request(habits, rng).map(|gap_us| now_us + gap_us))
     }
 
     /// Browsers send the page they show; the page itself they ask for from the one before. The app sends none.
@@ -154,9 +141,7 @@ impl Session {
 
     fn request(&self) -> &'static Request {
         let web = self.web();
-        let own = web
-            .get(self.done)
-            .or_else(|| self.page.api.get(self.done - web.len()));
+        let own = web.get(self.done).or_else(|| self.page.api.get(self.done - web.len()));
         own.or(self.page.per_item).unwrap_or(&self.page.api[0])
     }
 
@@ -210,11 +195,7 @@ impl Session {
         };
         self.recent.rotate_right(1);
         self.recent[0] = self.ids.product;
-        self.items = if self.page.per_item.is_some() {
-            rng.random_range(20..=50)
-        } else {
-            0
-        };
+        self.items = if self.page.per_item.is_some() { rng.random_range(20..=50) } else { 0 };
     }
 }
 

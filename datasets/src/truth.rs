@@ -85,9 +85,8 @@ pub fn leaked_by(truth: &Truth, ts_us: i64) -> u64 {
         return 0;
     };
     let now = ts_us.div_euclid(1_000_000) - campaign.first.as_second();
-    let passed = |&(second, seconds, records): &(i64, i64, u64)| {
-        (now - second + 1).clamp(0, seconds).unsigned_abs() * records
-    };
+    let passed =
+        |&(second, seconds, records): &(i64, i64, u64)| (now - second + 1).clamp(0, seconds).unsigned_abs() * records;
     campaign.leaked_runs.iter().map(passed).sum()
 }
 
@@ -111,10 +110,7 @@ impl Recorder {
         let first = self.span.map_or(second, |(first, _)| first);
         self.span = Some((first, second));
         self.requests += 1;
-        self.ids = Some(
-            self.ids
-                .map_or((id, id), |(low, high)| (low.min(id), high.max(id))),
-        );
+        self.ids = Some(self.ids.map_or((id, id), |(low, high)| (low.min(id), high.max(id))));
         if hit {
             self.leak(second - first, id);
         }
@@ -171,17 +167,11 @@ impl Recorder {
 
 /// Reads the milestones off the runs.
 fn milestones(first: i64, records: u64, runs: &[(i64, i64, u64)]) -> Vec<Milestone> {
-    let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(10))
-        .take_while(|&power| power <= records);
-    let round_numbers =
-        (0..18).flat_map(|exponent| [1, 2, 5].map(|digit| digit * 10_u64.pow(exponent)));
-    let step = round_numbers
-        .into_iter()
-        .find(|step| records / step <= EVEN_MILESTONES)
-        .unwrap_or(u64::MAX);
-    let mut wanted: Vec<u64> = powers
-        .chain((1..=records / step).map(|nth| nth * step))
-        .collect();
+    let powers =
+        std::iter::successors(Some(1_u64), |power| power.checked_mul(10)).take_while(|&power| power <= records);
+    let round_numbers = (0..18).flat_map(|exponent| [1, 2, 5].map(|digit| digit * 10_u64.pow(exponent)));
+    let step = round_numbers.into_iter().find(|step| records / step <= EVEN_MILESTONES).unwrap_or(u64::MAX);
+    let mut wanted: Vec<u64> = powers.chain((1..=records / step).map(|nth| nth * step)).collect();
     wanted.push(records);
     wanted.sort_unstable();
     wanted.dedup();
@@ -217,31 +207,18 @@ mod tests {
             partner_export: false,
             campaign: None,
         };
-        Truth {
-            scenario,
-            lines: 0,
-            benign: Benign::default(),
-            campaign,
-        }
+        Truth { scenario, lines: 0, benign: Benign::default(), campaign }
     }
 
     #[test]
     fn equal_seconds_are_one_run() {
         let mut recorder = Recorder::default();
-        for (second, hit) in [
-            (100, false),
-            (101, true),
-            (101, true),
-            (102, true),
-            (102, true),
-            (103, true),
-            (200, true),
-        ] {
+        for (second, hit) in
+            [(100, false), (101, true), (101, true), (102, true), (102, true), (103, true), (200, true)]
+        {
             recorder.request(second, 7, hit);
         }
-        let campaign = recorder
-            .finish("192.0.2.200", "/v1/users/{id}")
-            .expect("there were requests");
+        let campaign = recorder.finish("192.0.2.200", "/v1/users/{id}").expect("there were requests");
         assert_eq!(campaign.leaked_runs, [(1, 2, 2), (3, 1, 1), (100, 1, 1)]);
         assert_eq!((campaign.requests, campaign.records), (7, 6));
     }

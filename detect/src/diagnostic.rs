@@ -56,11 +56,11 @@ impl Diagnostic {
     pub fn from_datafusion(origin: &str, text: &str, error: &DataFusionError) -> Self {
         if let Some(d) = error.diagnostic() {
             let place = d.span.map(|span| place_of(text, span));
-            let mut found = Self::new(origin, text, place, d.message.clone());
+            let message = d.message.split(" at Line: ").next().unwrap_or_default();
             let helps: Vec<_> =
                 d.notes.iter().map(|n| n.message.as_str()).chain(d.helps.iter().map(|h| h.message.as_str())).collect();
-            found.help = if helps.is_empty() { unknown_column_help(&d.message) } else { Some(helps.join("; ")) };
-            return found;
+            let help = if helps.is_empty() { general_help(message) } else { Some(helps.join("; ")) };
+            return Self { help, ..Self::new(origin, text, place, message) };
         }
         let root = error.find_root().strip_backtrace();
         // The parser puts its place into the text: "... at Line: 3, Column: 14".
@@ -76,7 +76,7 @@ impl Diagnostic {
         ]
         .iter()
         .fold(message, |m, prefix| m.strip_prefix(prefix).map_or(m.clone(), str::to_owned));
-        Self::new(origin, text, place, message)
+        Self { help: general_help(&message), ..Self::new(origin, text, place, message) }
     }
 }
 
@@ -103,8 +103,13 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// What to do about "column 'x' not found".
-fn unknown_column_help(message: &str) -> Option<String> {
+/// What to do about errors for which DataFusion has no advice of its own.
+fn general_help(message: &str) -> Option<String> {
+    if message.starts_with("Expected: ") {
+        return Some(
+            "the SQL goes wrong just before this place: look for a missing comma, keyword or parenthesis".into(),
+        );
+    }
     let name = message.strip_prefix("column '")?.strip_suffix("' not found")?.rsplit('.').next()?;
     if name.starts_with("window_") {
         return Some(

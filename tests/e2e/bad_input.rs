@@ -141,8 +141,9 @@ fn a_line_of_50_megabytes() {
     let mut write = |bytes: &[u8]| file.write_all(bytes).expect("a file");
     write(requests(0..3).as_bytes());
     write(before.as_bytes());
+    let megabyte = vec![b'a'; 1 << 20];
     for _ in 0..50 {
-        write(&[b'a'; 1 << 20]);
+        write(&megabyte);
     }
     write(format!(" HTTP{after}").as_bytes());
     write(requests(2..5).as_bytes());

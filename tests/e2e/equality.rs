@@ -27,19 +27,17 @@ fn rule_ids() -> Vec<String> {
 
 /// A config in which each whole number among the parameters is a hundredth of what it is, and at least 1.
 fn sensitive_config() -> String {
-    let mut config = String::new();
-    for rule in rules() {
+    let hundredth =
+        |(name, value): (&String, &toml::Value)| Some((name.clone(), (value.as_integer()? / 100).max(1).into()));
+    let params = rules().into_iter().map(|rule| {
+        let folder = rule.parent().and_then(|folder| folder.strip_prefix(root().join("rules")).ok());
+        let id = folder.expect("a rule's folder").to_string_lossy().into_owned();
         let header = header(&rule);
-        let folder =
-            rule.parent().and_then(|folder| folder.strip_prefix(root().join("rules")).ok()).expect("a rule's folder");
         let params = header.get("params").and_then(toml::Value::as_table).into_iter().flatten();
-        let numbers: Vec<_> = params.filter_map(|(name, value)| Some((name, value.as_integer()?))).collect();
-        if !numbers.is_empty() {
-            config += &format!("[rules.params.\"{}\"]\n", folder.display());
-            config.extend(numbers.into_iter().map(|(name, value)| format!("{name} = {}\n", (value / 100).max(1))));
-        }
-    }
-    config
+        (id, toml::Value::Table(params.filter_map(hundredth).collect()))
+    });
+    let section = |name: &str, content: toml::Table| toml::Table::from_iter([(name.to_owned(), content.into())]);
+    section("rules", section("params", params.collect())).to_string()
 }
 
 /// Compares every rule's findings with its rows, and returns how many there were.
@@ -144,7 +142,7 @@ fn on_benign_traffic() {
 fn on_a_log_out_of_order() {
     let folder = TempDir::new().expect("a folder");
     let log = folder.path().join("access.log");
-    let (text, _) = simulate(&with_campaign(benign(4, Length::Lines(12_000), 2.0)));
+    let (text, _) = simulate(&with_campaign(&benign(4, Length::Lines(12_000), 2.0)));
     let mut lines: Vec<(i64, &str)> = Vec::new();
     for (i, line) in text.split_inclusive('\n').enumerate() {
         let i = i64::try_from(i).expect("few lines");

@@ -51,7 +51,7 @@ fn detected(found: &[Value]) -> BTreeMap<String, Timestamp> {
 fn a_campaign_arrives_as_signed_alerts_each_once() {
     let receiver = Receiver::answering(200);
     let site = Site::new(&receiver);
-    let scenario = with_campaign(benign(7, Length::Duration(SignedDuration::from_hours(9)), 0.35));
+    let scenario = with_campaign(&benign(7, Length::Duration(SignedDuration::from_hours(9)), 0.35));
     let (log, truth) = simulate(&scenario);
     let client = truth.campaign.expect("a campaign").client;
 

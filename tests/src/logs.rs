@@ -33,10 +33,10 @@ pub fn benign(seed: u64, length: Length, rate: f64) -> Scenario {
 }
 
 /// The same with one client that, after 40 minutes, reads 1,500 accounts at 3 a second.
-pub fn with_campaign(scenario: Scenario) -> Scenario {
+pub fn with_campaign(scenario: &Scenario) -> Scenario {
     let start = SignedDuration::from_mins(40);
     let campaign = Enumeration { start, rate: 3.0, requests: Some(1_500), ..Enumeration::default() };
-    Scenario { campaign: Some(campaign), ..scenario }
+    Scenario { campaign: Some(campaign), ..scenario.clone() }
 }
 
 /// The scenario's log and the truth about it.

@@ -37,6 +37,7 @@ pub struct Output {
 
 impl Output {
     /// Asserts the exit code.
+    #[expect(clippy::return_self_not_must_use, reason = "it asserts, and often that is all")]
     pub fn with_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
         self

@@ -2,11 +2,7 @@
 //! parser below, which knows nothing of the simulator; `sample` keeps the committed sample what its command makes.
 
 // Counts of lines and requests, far below 2^52, as shares.
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss
-)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 mod sample;
 mod traffic;
@@ -31,52 +27,30 @@ fn parse(line: &str) -> Option<Line<'_>> {
     let (client, rest) = line.split_once(" - - [")?;
     client.parse::<std::net::IpAddr>().ok()?;
     let (time, rest) = rest.split_once("] \"")?;
-    let second = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time)
-        .ok()?
-        .to_timestamp()
-        .ok()?
-        .as_second();
+    let second = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).ok()?.to_timestamp().ok()?.as_second();
     let (request, rest) = rest.split_once("\" ")?;
     let [method, target, "HTTP/1.1"] = request.split(' ').collect::<Vec<_>>()[..] else {
         return None;
     };
-    let method = ["GET", "POST", "PUT", "PATCH"]
-        .into_iter()
-        .find(|&known| known == method)?;
+    let method = ["GET", "POST", "PUT", "PATCH"].into_iter().find(|&known| known == method)?;
     let (numbers, rest) = rest.split_once(" \"")?;
     let (status, bytes) = numbers.split_once(' ')?;
     bytes.parse::<u64>().ok()?;
     let (referer, agent) = rest.strip_suffix('"')?.split_once("\" \"")?;
-    let plain = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"')
-    };
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"');
     let well_formed = target.starts_with('/') && [target, referer, agent].into_iter().all(plain);
-    well_formed.then_some(Line {
-        client,
-        second,
-        method,
-        target,
-        status: status.parse().ok()?,
-    })
+    well_formed.then_some(Line { client, second, method, target, status: status.parse().ok()? })
 }
 
 impl<'a> Line<'a> {
     /// The client as Tripline keys it: the address, IPv6 cut to its /64.
     fn key(&self) -> &'a str {
-        self.client
-            .match_indices(':')
-            .nth(3)
-            .map_or(self.client, |(colon, _)| &self.client[..colon])
+        self.client.match_indices(':').nth(3).map_or(self.client, |(colon, _)| &self.client[..colon])
     }
 }
 
 fn parse_all(log: &str) -> Vec<Line<'_>> {
-    log.lines()
-        .map(|line| parse(line).unwrap_or_else(|| panic!("not combined: {line}")))
-        .collect()
+    log.lines().map(|line| parse(line).unwrap_or_else(|| panic!("not combined: {line}"))).collect()
 }
 
 fn simulate(scenario: &Scenario) -> (String, Truth) {
@@ -88,12 +62,5 @@ fn simulate(scenario: &Scenario) -> (String, Truth) {
 /// Benign traffic from a time on.
 fn benign(start: &str, length: Length, rate: f64) -> Scenario {
     let start = start.parse().expect("a time");
-    Scenario {
-        seed: 7,
-        start,
-        length,
-        rate,
-        partner_export: false,
-        campaign: None,
-    }
+    Scenario { seed: 7, start, length, rate, partner_export: false, campaign: None }
 }

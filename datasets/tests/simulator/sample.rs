@@ -27,9 +27,6 @@ fn the_sample_is_what_its_command_makes() {
     let (log, truth) = simulate(&scenario);
     let advice = "the simulator writes other bytes than before: if that is meant, run the command in README.md again";
     assert!(log == LOG, "shop-api.log: {advice}");
-    assert!(
-        serde_json::to_string(&truth).expect("JSON") + "\n" == TRUTH,
-        "shop-api.truth.json: {advice}"
-    );
+    assert!(serde_json::to_string(&truth).expect("JSON") + "\n" == TRUTH, "shop-api.truth.json: {advice}");
     assert!(LOG.len() < 1_000_000, "the sample must stay small");
 }

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashSet};
 use tripline_datasets::{
-    CAMPAIGN_ADDRESS, CRAWLER_ADDRESS, Enumeration, Length, Order, PARTNER_ADDRESS, PROBE_ADDRESS,
-    Scenario, Truth, leaked_by,
+    CAMPAIGN_ADDRESS, CRAWLER_ADDRESS, Enumeration, Length, Order, PARTNER_ADDRESS, PROBE_ADDRESS, Scenario, Truth,
+    leaked_by,
 };
 
 /// Compares the truth with what the log says.
@@ -18,9 +18,7 @@ fn recount(log: &str, truth: &Truth) {
 
     let by = |client: &str| lines.iter().filter(|line| line.client == client).count() as u64;
     let sign_ins = |status| {
-        let is_one = |line: &&Line<'_>| {
-            (line.method, line.target, line.status) == ("POST", "/v1/login", status)
-        };
+        let is_one = |line: &&Line<'_>| (line.method, line.target, line.status) == ("POST", "/v1/login", status);
         lines.iter().filter(is_one).count() as u64
     };
     let benign = &truth.benign;
@@ -35,26 +33,17 @@ fn recount(log: &str, truth: &Truth) {
 }
 
 fn recount_campaign(lines: &[Line<'_>], truth: &Truth) {
-    let requests: Vec<&Line<'_>> = lines
-        .iter()
-        .filter(|line| line.client == CAMPAIGN_ADDRESS)
-        .collect();
+    let requests: Vec<&Line<'_>> = lines.iter().filter(|line| line.client == CAMPAIGN_ADDRESS).collect();
     let Some(campaign) = &truth.campaign else {
         assert!(requests.is_empty(), "a campaign without truth");
         return;
     };
     assert_eq!(campaign.requests, requests.len() as u64);
     assert_eq!(campaign.first.as_second(), requests[0].second);
-    assert_eq!(
-        campaign.last.as_second(),
-        requests[requests.len() - 1].second
-    );
+    assert_eq!(campaign.last.as_second(), requests[requests.len() - 1].second);
 
     let id = |line: &Line<'_>| -> u64 {
-        line.target
-            .strip_prefix("/v1/users/")
-            .and_then(|id| id.parse().ok())
-            .expect("a user's id")
+        line.target.strip_prefix("/v1/users/").and_then(|id| id.parse().ok()).expect("a user's id")
     };
     let asked: BTreeSet<u64> = requests.iter().map(|line| id(line)).collect();
     assert_eq!(asked.len(), requests.len(), "an id was asked for twice");
@@ -68,22 +57,13 @@ fn recount_campaign(lines: &[Line<'_>], truth: &Truth) {
         if line.status == 200 && leaked.insert(id(line)) {
             leaked_ids.push(id(line));
         }
-        if requests
-            .get(place + 1)
-            .is_none_or(|next| next.second > line.second)
-        {
-            assert_eq!(
-                leaked_by(truth, line.second * 1_000_000),
-                leaked.len() as u64
-            );
+        if requests.get(place + 1).is_none_or(|next| next.second > line.second) {
+            assert_eq!(leaked_by(truth, line.second * 1_000_000), leaked.len() as u64);
         }
     }
     assert_eq!(campaign.records, leaked.len() as u64);
     assert_eq!(leaked_by(truth, i64::MAX), campaign.records);
-    assert!(
-        campaign.leaked_ids.as_ref() == Some(&leaked_ids),
-        "other ids leaked"
-    );
+    assert!(campaign.leaked_ids.as_ref() == Some(&leaked_ids), "other ids leaked");
     for milestone in &campaign.milestones {
         assert!(leaked_by(truth, milestone.at.as_microsecond()) >= milestone.records);
         assert!(leaked_by(truth, milestone.at.as_microsecond() - 1) < milestone.records);
@@ -149,57 +129,24 @@ proptest! {
 
 #[test]
 fn another_seed_is_another_log() {
-    assert_ne!(
-        simulate(&scenario()).0,
-        simulate(&Scenario {
-            seed: 2,
-            ..scenario()
-        })
-        .0
-    );
+    assert_ne!(simulate(&scenario()).0, simulate(&Scenario { seed: 2, ..scenario() }).0);
 }
 
 #[test]
 fn a_campaign_leaves_the_benign_lines_as_they_were() {
-    let quiet = Scenario {
-        length: Length::Duration(SignedDuration::from_mins(10)),
-        ..scenario()
-    };
-    let campaign = Enumeration {
-        start: SignedDuration::from_mins(2),
-        hit_ratio: 0.5,
-        ..Enumeration::default()
-    };
-    let attacked = Scenario {
-        campaign: Some(campaign),
-        ..quiet.clone()
-    };
+    let quiet = Scenario { length: Length::Duration(SignedDuration::from_mins(10)), ..scenario() };
+    let campaign = Enumeration { start: SignedDuration::from_mins(2), hit_ratio: 0.5, ..Enumeration::default() };
+    let attacked = Scenario { campaign: Some(campaign), ..quiet.clone() };
     let (log, truth) = simulate(&attacked);
-    assert!(
-        truth
-            .campaign
-            .is_some_and(|campaign| campaign.requests > 4_000)
-    );
-    let benign: String = log
-        .split_inclusive('\n')
-        .filter(|line| !line.starts_with(CAMPAIGN_ADDRESS))
-        .collect();
+    assert!(truth.campaign.is_some_and(|campaign| campaign.requests > 4_000));
+    let benign: String = log.split_inclusive('\n').filter(|line| !line.starts_with(CAMPAIGN_ADDRESS)).collect();
     assert_eq!(benign, simulate(&quiet).0);
 }
 
 #[test]
 fn a_campaign_stops_at_its_records_and_hits_as_often_as_asked() {
-    let campaign = Enumeration {
-        rate: 100.0,
-        records: Some(3_000),
-        hit_ratio: 0.3,
-        ..Enumeration::default()
-    };
-    let campaign = Scenario {
-        length: Length::Lines(20_000),
-        campaign: Some(campaign),
-        ..scenario()
-    };
+    let campaign = Enumeration { rate: 100.0, records: Some(3_000), hit_ratio: 0.3, ..Enumeration::default() };
+    let campaign = Scenario { length: Length::Lines(20_000), campaign: Some(campaign), ..scenario() };
     let campaign = simulate(&campaign).1.campaign.expect("a campaign");
     assert_eq!(campaign.records, 3_000);
     let hit_ratio = campaign.records as f64 / campaign.requests as f64;
@@ -208,19 +155,8 @@ fn a_campaign_stops_at_its_records_and_hits_as_often_as_asked() {
 
 #[test]
 fn a_shuffled_campaign_covers_its_range() {
-    let campaign = Enumeration {
-        rate: 100.0,
-        requests: Some(1_000),
-        order: Order::Random,
-        ..Enumeration::default()
-    };
-    let campaign = simulate(&Scenario {
-        campaign: Some(campaign),
-        ..scenario()
-    })
-    .1
-    .campaign
-    .expect("a campaign");
+    let campaign = Enumeration { rate: 100.0, requests: Some(1_000), order: Order::Random, ..Enumeration::default() };
+    let campaign = simulate(&Scenario { campaign: Some(campaign), ..scenario() }).1.campaign.expect("a campaign");
     assert_eq!((campaign.requests, campaign.ids), (1_000, (1_000, 1_999)));
     let ids = campaign.leaked_ids.expect("few enough to be listed");
     assert!(!ids.is_sorted());
@@ -229,10 +165,7 @@ fn a_shuffled_campaign_covers_its_range() {
 #[test]
 fn the_partner_exports_at_two_in_the_night() {
     let minutes = Length::Duration(SignedDuration::from_mins(20));
-    let night = Scenario {
-        partner_export: true,
-        ..benign("2026-03-02T01:59:00Z", minutes, 1.0)
-    };
+    let night = Scenario { partner_export: true, ..benign("2026-03-02T01:59:00Z", minutes, 1.0) };
     let (log, truth) = simulate(&night);
     recount(&log, &truth);
     assert_eq!(truth.benign.partner, 3_000);

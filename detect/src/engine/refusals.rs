@@ -95,7 +95,7 @@ async fn every_refusal_points_and_advises() {
     check(&sql, "path", "several rows a window", "add path").await;
     let sql = format!("SELEC window_start FROM {WINDOW}");
     let text = refusal(&sql).await;
-    assert!(text.contains("rule.sql:6:1"), "{text}");
+    assert!(text.contains("rule.sql:6:1") && text.contains("missing comma") && !text.contains("Line:"), "{text}");
 }
 
 #[tokio::test]
