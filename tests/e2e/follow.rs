@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use serde_json::Value;
 use tripline_tests::logs::{at, combined, gz};
@@ -158,9 +160,9 @@ fn copytruncate_beside() {
     writer.check(process);
 }
 
-/// Rotated, compressed and removed while nobody looked: the archive holds the rest of the lines.
-#[test]
-fn rotated_and_compressed_while_stopped() {
+/// Rotated, compressed and removed while nobody looked: the archive holds the rest of the lines. `replace` puts a new, empty
+/// log in the place of the old one.
+fn compressed_while_stopped(replace: impl FnOnce(&Path)) {
     let receiver = Receiver::answering(200);
     let site = Site::counting(&receiver);
     let mut writer = Writer::new(&site, &receiver);
@@ -169,11 +171,43 @@ fn rotated_and_compressed_while_stopped() {
     writer.until_read();
     terminate(process);
     writer.append();
-    let archive = gz(&fs::read_to_string(site.logs().join(LOG)).expect("the log"));
+    let log = site.logs().join(LOG);
+    let archive = gz(&fs::read_to_string(&log).expect("the log"));
     fs::write(site.logs().join(format!("{LOG}.1.gz")), archive).expect("an archive");
-    fs::remove_file(site.logs().join(LOG)).expect("the log");
+    replace(&log);
     writer.append();
     let process = site.run();
     writer.until_read();
     writer.check(process);
+}
+
+#[test]
+fn rotated_and_compressed_while_stopped() {
+    compressed_while_stopped(|log| {
+        // As long as it is open, no other file gets its inode.
+        let _held = File::open(log).expect("the log");
+        fs::remove_file(log).expect("the log");
+        File::create(log).expect("a log");
+    });
+}
+
+/// Most file systems give the inode of a removed file to the next one: the new log must not be taken for the old one.
+#[test]
+fn rotated_and_compressed_while_stopped_and_the_inode_used_again() {
+    compressed_while_stopped(|log| {
+        let inode = |file: &File| file.metadata().expect("a file's metadata").ino();
+        let old = inode(&File::open(log).expect("the log"));
+        fs::remove_file(log).expect("the log");
+        // Files that take the free inodes before it, or give way to another test that was quicker.
+        let mut others = Vec::new();
+        while inode(&File::create(log).expect("a log")) != old {
+            if others.len() == 1_000 {
+                eprintln!("skipped: this file system does not use an inode again");
+                return;
+            }
+            let other = log.with_file_name(format!("../other-{}", others.len()));
+            fs::rename(log, &other).expect("a file");
+            others.push(other);
+        }
+    });
 }

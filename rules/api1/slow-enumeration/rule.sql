@@ -31,15 +31,18 @@ WITH routes AS (
     FROM hop(requests, ts, INTERVAL '3 hours', INTERVAL '6 hours')
     WHERE status BETWEEN 200 AND 299 AND object IS NOT NULL
     GROUP BY window_start, window_end, client, route
+    HAVING approx_distinct(object) >= $min_objects
 ),
-shares AS (
-    SELECT *, sum(requests) OVER (PARTITION BY window_start, client) AS all_requests
-    FROM routes
+clients AS (
+    SELECT window_start, window_end, client, count(*) AS requests
+    FROM hop(requests, ts, INTERVAL '3 hours', INTERVAL '6 hours')
+    WHERE status BETWEEN 200 AND 299 AND object IS NOT NULL
+    GROUP BY window_start, window_end, client
 )
-SELECT window_start, window_end, client, route, requests, objects, active_slots, all_requests
-FROM shares
-WHERE objects >= $min_objects
-  AND active_slots >= $min_slots
-  AND NOT declared
-  AND requests >= $min_share * all_requests
-  AND requests * 2 <= objects * 3
+SELECT r.window_start, r.window_end, r.client, r.route, r.requests, r.objects, r.active_slots, c.requests AS all_requests
+FROM routes r
+JOIN clients c ON c.window_start = r.window_start AND c.client = r.client
+WHERE r.active_slots >= $min_slots
+  AND NOT r.declared
+  AND r.requests >= $min_share * c.requests
+  AND r.requests * 2 <= r.objects * 3

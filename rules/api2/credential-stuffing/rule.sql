@@ -26,9 +26,9 @@ WITH agents AS (
            sum(CASE WHEN status IN (401, 403, 422, 429) OR (status = 400 AND route NOT LIKE '%token%') THEN 1 ELSE 0 END) AS failures,
            sum(CASE WHEN status < 400 THEN 1 ELSE 0 END) AS successes,
            approx_distinct("user") AS users
-    FROM hop(requests, ts, INTERVAL '10 minutes', INTERVAL '1 hour')
+    FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE method = 'POST'
-      AND regexp_like(route, '/(log-?in|sign-?in|sessions?|(oauth2?/)?token|auth|authenticate|wp-login\.php|xmlrpc\.php)/?$', 'i')
+      AND regexp_like(lower(route), '/(log-?in|sign-?in|sessions?|(oauth2?/)?token|auth|authenticate|wp-login\.php|xmlrpc\.php)/?$')
     GROUP BY window_start, window_end, client, user_agent
 ),
 clients AS (

@@ -23,7 +23,7 @@ WITH refused AS (
     SELECT window_start, window_end, client, route,
            count(*) AS requests,
            bool_and(coalesce(user_agent LIKE '%://%', false)) AS declared
-    FROM hop(requests, ts, INTERVAL '10 minutes', INTERVAL '1 hour')
+    FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE status IN (400, 403, 404, 405, 410)
     GROUP BY window_start, window_end, client, route
 ),

@@ -23,7 +23,7 @@ WITH served AS (
     SELECT window_start, window_end, path, bytes_out,
            count(*) AS requests,
            count(DISTINCT client) AS clients
-    FROM hop(requests, ts, INTERVAL '10 minutes', INTERVAL '1 hour')
+    FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE status BETWEEN 200 AND 299 AND method IN ('GET', 'POST')
       AND regexp_like(path, '/\.(env|git|svn|hg|aws|ssh|docker|kube|npmrc|netrc|pgpass|htpasswd|bash_history)|wp-config\.php.|/id_(rsa|dsa|ecdsa|ed25519)|heapdump|/actuator/(env|configprops|threaddump)|phpinfo|/(backup|dump|database|db|site|www|htdocs)[^/]*\.(sql|zip|tgz|tar|gz|bak|rar|7z)|\.sql(\.|$)|\.(pem|key|p12|pfx|kdbx)$')
       AND bytes_out > 0
@@ -31,7 +31,7 @@ WITH served AS (
 ),
 home AS (
     SELECT window_start, window_end, bytes_out
-    FROM hop(requests, ts, INTERVAL '10 minutes', INTERVAL '1 hour')
+    FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE path = '/' AND status BETWEEN 200 AND 299
     GROUP BY window_start, window_end, bytes_out
 ),
