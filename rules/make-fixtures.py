@@ -143,11 +143,15 @@ def office_at_nine():
 
 def declared_crawler():
     log = Log(14)
-    for n in range(5_400):  # six hours, one page in four seconds
-        product = 100_000 + log.rng.randrange(20_000)
-        missing = log.rng.random() < 0.01
-        log.add(at(6) + n * 4, "192.0.2.66", f"/products/{product}", 404 if missing else 200, 14_000, agent=CRAWLER)
+    for n in range(1_500):  # twenty minutes
+        crawl(log, at(6, 1) + n * 0.8)
     log.write("api1/object-enumeration", "declared-crawler")
+
+
+def crawl(log, time):
+    product = 100_000 + log.rng.randrange(20_000)
+    missing = log.rng.random() < 0.01
+    log.add(time, "192.0.2.66", f"/products/{product}", 404 if missing else 200, 14_000, agent=CRAWLER)
 
 
 def gallery():
@@ -188,7 +192,17 @@ def list_views():
             log.add(start, f"203.0.113.{client + 1}", "/v1/categories/lamps/products?page=1&limit=50", 200, 3_900, agent=APP)
             for n in range(50):
                 log.add(start + 0.2 + n * 0.035, f"203.0.113.{client + 1}", f"/v1/products/{first + n}", 200, 2_400, agent=APP)
+    # Somebody who has the list on the screen and looks into its items for an hour.
+    log.sweep(at(19, 1), 2, "203.0.113.30", [f"/v1/products/{104_200 + n}" for n in range(50)], agent=APP)
+    log.sweep(at(19, 5), 3_200, "203.0.113.30", [f"/v1/products/{104_200 + n % 50}" for n in range(40)], agent=APP)
     log.write("api1/dense-ids", "list-views")
+
+
+def small_catalogue():
+    log = Log(27)
+    products = log.rng.sample(range(2_000), 600)
+    log.sweep(at(10), 3_600, "192.0.2.100", [f"/v1/products/{100_000 + n}" for n in products])
+    log.write("api1/dense-ids", "office-in-a-small-catalogue")
 
 
 def photo_sync():
@@ -227,11 +241,26 @@ def uuid_every_40_seconds():
 
 def health_probe_and_poller():
     log = Log(32)
-    tickets = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(130)]
+    tickets = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(400)]
     for n in range(720):  # six hours; the poller needs more than one of them to ask for all tickets once
         log.add(at(6) + n * 30, "192.0.2.10", "/healthz", 200, 15, agent="kube-probe/1.31")
-        log.add(at(6) + n * 30 + 2, "192.0.2.11", f"/v1/tickets/{tickets[n % 130]}", 200, 800)
+        log.add(at(6) + n * 30 + 2, "192.0.2.11", f"/v1/tickets/{tickets[2 * n % 400]}", 200, 800)
+        log.add(at(6) + n * 30 + 17, "192.0.2.11", f"/v1/tickets/{tickets[(2 * n + 1) % 400]}", 200, 800)
     log.write("api1/slow-enumeration", "health-probe-and-poller", "json")
+
+
+def polite_crawler():
+    log = Log(34)
+    for n in range(2_160):  # six hours, one page in ten seconds
+        crawl(log, at(6) + n * 10)
+    log.write("api1/slow-enumeration", "polite-crawler")
+
+
+def evening_of_reading():
+    log = Log(35)
+    articles = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(420)]
+    log.sweep(at(19), 7_000, "203.0.113.12", [f"/v1/articles/{a}" for a in articles], agent=APP)
+    log.write("api1/slow-enumeration", "evening-of-reading")
 
 
 def office_day():
@@ -298,6 +327,8 @@ def stale_password():
     for n in range(1_440):  # two hours, every five seconds, in the middle of an office
         log.add(at(8) + n * 5, "192.0.2.100", "/v1/login", 401, 0, "POST", "ExampleMail/4.2 (Android 13)", user="kim")
     visits(log, "192.0.2.100", at(8, 50), 1_800, 60, looks=1)
+    for n in range(120):  # three devices of a family that has changed its password
+        log.add(at(8) + n * 60, "203.0.113.14", "/v1/login", 401, 0, "POST", [APP, SAFARI, "ExampleMail/4.2 (iOS 18.3)"][n % 3])
     log.write("api2/credential-stuffing", "stale-password")
 
 
@@ -355,12 +386,12 @@ def expired_session():
 # --- api8/sensitive-files ---
 
 SECRETS = ["/.env", "/.git/config", "/.git/HEAD", "/wp-config.php.bak", "/backup.zip", "/dump.sql", "/.aws/credentials", "/id_rsa",
-           "/actuator/heapdump", "/phpinfo.php", "/app/.env.production", "/db.sql.gz"]
+           "/actuator/heapdump", "/phpinfo.php", "/app/.env.production", "/db.sql.gz", "/dump-2026-03-01.tar.gz"]
 
 
 def served_secrets():
     log = Log(71)
-    sizes = {"/.env": 1_148, "/.git/config": 262, "/actuator/heapdump": 48_201_774}
+    sizes = {"/.env": 1_148, "/.git/config": 262, "/actuator/heapdump": 48_201_774, "/dump-2026-03-01.tar.gz": 903_118}
     for n, path in enumerate(SECRETS):
         log.add(at(7) + n * 3, "192.0.2.200", path, 200 if path in sizes else 404, sizes.get(path, 150), agent="curl/8.5.0")
     log.add(at(7, 1), "198.51.100.3", "/.env", 200, 1_148)
@@ -383,15 +414,19 @@ def refused_secrets():
     for n, path in enumerate(SECRETS[:7]):
         log.add(at(7) + n * 3, "192.0.2.200", path, 404 if n % 2 else 403, 150)
     log.add(at(7, 5), "192.0.2.10", "/actuator/health", 200, 15, agent="kube-probe/1.31")
-    log.add(at(7, 6), "203.0.113.2", "/docs/environment.html", 200, 5_000)
-    log.add(at(7, 6), "203.0.113.2", "/blog/backup-strategies", 200, 5_100)
-    log.add(at(7, 7), "203.0.113.2", "/.well-known/security.txt", 200, 300)
+    for n, path in enumerate(["/docs/environment.html", "/blog/backup-strategies", "/blog/phpinfo-explained", "/talks/slides.key",
+                              "/sitemap.xml.gz", "/.well-known/security.txt", "/.github/pull_request_template.md"]):
+        log.add(at(7, 6) + n, "203.0.113.2", path, 200, 5_000 + n)
     log.write("api8/sensitive-files", "refused")
 
 
-for make in [ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery, id_every_25_seconds, bulk, list_views,
-             photo_sync, dashboard, nightly_partner, uuid_every_40_seconds, health_probe_and_poller, office_day,
-             profiles_above_the_norm, same_hour_as_yesterday, office_on_its_first_day, list_of_passwords, spraying, guessed_in_the_end,
-             stale_password, office_signs_in, device_code, word_list, broken_release, deleted_items, expired_session,
-             served_secrets, single_page_app, refused_secrets]:
+for make in [
+    ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery,
+    id_every_25_seconds, bulk, list_views, photo_sync, small_catalogue, dashboard, nightly_partner,
+    uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
+    profiles_above_the_norm, same_hour_as_yesterday, office_on_its_first_day,
+    list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
+    word_list, broken_release, deleted_items, expired_session,
+    served_secrets, single_page_app, refused_secrets,
+]:
     make()

@@ -11,7 +11,7 @@ pub fn parse_us(text: &str) -> Result<i64, String> {
     let us = span.total((Unit::Microsecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| wrong())?;
     // 292,000 years fit into i64 microseconds; what a person means is far below f64's exact range.
     #[expect(clippy::cast_possible_truncation, reason = "checked to be in range just before")]
-    if us > 0.0 && us < 9.0e15 { Ok(us.round() as i64) } else { Err(wrong()) }
+    if (0.0..9.0e15).contains(&us) { Ok(us.round() as i64) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

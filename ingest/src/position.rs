@@ -63,6 +63,16 @@ impl Position {
         FileId { dev: self.dev, ino: self.ino }
     }
 
+    /// The position in content that this file no longer has: a copy or an archive of it may turn up.
+    pub(crate) fn orphaned(self) -> Self {
+        Self { dev: 0, ino: 0, ..self }
+    }
+
+    /// Whether enough was hashed to take a plain file that begins alike for a copy. Two logs may well share a first line.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.prefix_len as usize == HASHED
+    }
+
     /// Whether a file that begins with `prefix` (as many bytes as are hashed, or all) begins as this one does.
     pub(crate) fn begins(&self, prefix: &[u8]) -> bool {
         let length = self.prefix_len as usize;

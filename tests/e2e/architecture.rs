@@ -142,24 +142,11 @@ fn a_source_file_can_be_read_in_one_sitting() {
 #[test]
 fn every_rule_has_a_log_that_fires_it_and_one_that_does_not() {
     let mut missing = Vec::new();
-    for rule in repository::rules() {
-        if repository::header(&rule).get("kind").and_then(toml::Value::as_str) == Some("baseline") {
-            continue;
-        }
-        let folder = rule.with_file_name("tests");
-        let names = fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.expect("an entry").file_name());
-        let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-        let stem = |name: &String| {
-            [".log", ".log.gz", ".log.zst"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned))
-        };
-        let fires = |stem: &String| {
-            let expected = fs::read_to_string(folder.join(format!("{stem}.expected.jsonl")));
-            expected.is_ok_and(|text| !text.trim().is_empty())
-        };
-        let (firing, quiet): (Vec<_>, Vec<_>) = names.iter().filter_map(stem).partition(fires);
+    for rule in repository::rules().iter().filter(|rule| !repository::is_baseline(rule)) {
+        let (firing, quiet) = repository::fixtures(rule);
         if firing.is_empty() || quiet.is_empty() {
-            missing.push(format!("{}: {} logs that fire, {} that do not", rule.display(), firing.len(), quiet.len()));
+            missing.push(format!("{}: {} that fire, {} that do not", rule.display(), firing.len(), quiet.len()));
         }
     }
-    assert!(missing.is_empty(), "each rule needs both:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "each rule needs logs of both kinds:\n{}", missing.join("\n"));
 }

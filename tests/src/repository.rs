@@ -77,3 +77,29 @@ pub fn header(rule: &Path) -> toml::Table {
     let (header, _) = comment.unwrap_or_else(|| panic!("{} has no header", rule.display()));
     header.parse().unwrap_or_else(|e| panic!("{}: {e}", rule.display()))
 }
+
+/// Whether a rule is a baseline: its rows are a table for other rules.
+pub fn is_baseline(rule: &Path) -> bool {
+    header(rule).get("kind").and_then(toml::Value::as_str) == Some("baseline")
+}
+
+/// The id of a shipped rule: its folder under `rules/`.
+pub fn id(rule: &Path) -> String {
+    let folder = rule.parent().and_then(|folder| folder.strip_prefix(root().join("rules")).ok());
+    folder.expect("a rule's folder").to_string_lossy().into_owned()
+}
+
+/// The logs in `tests/` beside a rule: those that must fire it, and those that must not.
+pub fn fixtures(rule: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let entries = std::fs::read_dir(rule.with_file_name("tests")).into_iter().flatten();
+    let logs = entries.filter_map(|entry| {
+        let path = entry.expect("a folder's entry").path();
+        let name = path.file_name()?.to_str()?;
+        let stem = [".log", ".log.gz", ".log.zst"].iter().find_map(|end| name.strip_suffix(end))?;
+        let expected = std::fs::read_to_string(path.with_file_name(format!("{stem}.expected.jsonl")));
+        Some((expected.is_ok_and(|text| !text.trim().is_empty()), path))
+    });
+    let (firing, quiet): (Vec<_>, Vec<_>) = logs.partition(|(fires, _)| *fires);
+    let paths = |logs: Vec<(bool, PathBuf)>| logs.into_iter().map(|(_, path)| path).collect();
+    (paths(firing), paths(quiet))
+}

@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 
 /// `text` with control and direction-changing characters escaped, and cut to `width` characters.
@@ -28,6 +29,36 @@ fn is_invisible(c: char) -> bool {
     matches!(u32::from(c), 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xFFF9..=0xFFFB | 0xE0000..=0xE0FFF)
 }
 
+/// Passes JSON on, with the characters that could steer a terminal as `\\uXXXX`: JSON itself escapes only those below U+0020.
+///
+/// Takes whole characters in each write, as the JSON writer does.
+pub struct PlainJson<W>(pub W);
+
+impl<W: io::Write> io::Write for PlainJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_ascii() && !bytes.contains(&0x7F) {
+            self.0.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        let mut out = String::with_capacity(bytes.len());
+        for c in String::from_utf8_lossy(bytes).chars() {
+            if (c.is_control() && c > '\u{1F}') || is_invisible(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            } else {
+                out.push(c);
+            }
+        }
+        self.0.write_all(out.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A JSON value as a person writes it.
 pub fn value(value: &serde_json::Value) -> String {
     match value {
@@ -44,14 +75,14 @@ pub fn time(us: i64) -> String {
         .map_or_else(|_| us.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// A batch with all strings made plain, for a table on a terminal.
-pub fn plain_batch(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+/// A batch with all strings made plain and cut to `width` characters.
+pub fn plain_batch(batch: &RecordBatch, width: usize) -> anyhow::Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| -> anyhow::Result<ArrayRef> {
         if !matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
             return Ok(Arc::clone(column));
         }
         let strings = cast(column, &DataType::Utf8)?;
-        let plain: StringArray = strings.as_string::<i32>().iter().map(|s| s.map(|s| plain(s, 200))).collect();
+        let plain: StringArray = strings.as_string::<i32>().iter().map(|s| s.map(|s| plain(s, width))).collect();
         Ok(Arc::new(plain))
     });
     let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
@@ -99,6 +130,15 @@ mod tests {
     fn nothing_steers_the_terminal() {
         assert_eq!(plain("a\u{1b}[31mb\n\u{202e}c", 50), "a\\u{1b}[31mb\\n\\u{202e}c");
         assert_eq!(plain("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({"a": "x\u{9b}y\u{202e}\u{7f}ü\u{e0041}\n"});
+        let mut out = Vec::new();
+        io::Write::write_all(&mut PlainJson(&mut out), value.to_string().as_bytes()).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).unwrap(), value);
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"x\\u009by\\u202e\\u007fü\\udb40\\udc41\\n\"}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use arrow::json::writer::LineDelimited;
 use tripline_ingest::SourceOptions;
 
 use super::Outcome;
-use super::output::{plain, thousands};
+use super::output::{PlainJson, plain, thousands};
 use crate::input::{Input, Progress, find_files};
 
 /// Arguments of `parse`.
@@ -47,8 +47,9 @@ pub fn main(args: &Args) -> Result<Outcome> {
         bail!("there is nothing to parse in {}", args.paths.join(", "));
     }
     let mut input = Input::new(files, Arc::new(Progress::default()));
-    let mut out =
-        WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(io::BufWriter::new(io::stdout()));
+    let mut out = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(PlainJson(io::BufWriter::new(io::stdout())));
     let mut written = Ok(());
     let mut batches = Vec::new();
     while written.is_ok() {

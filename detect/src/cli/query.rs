@@ -17,7 +17,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use futures::StreamExt;
 
 use super::Outcome;
-use super::output::plain_batch;
+use super::output::{PlainJson, plain_batch};
 use super::setup::RuleArgs;
 use crate::diagnostic::Diagnostic;
 use crate::input::find_files;
@@ -148,10 +148,10 @@ async fn write_rows(args: &Args, mut stream: SendableRecordBatchStream) -> Resul
         (Format::Table, output) => {
             Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output.as_ref())? })
         }
-        (Format::Csv, output) => Box::new(arrow::csv::Writer::new(open(output.as_ref())?)),
-        (Format::Json, output) => {
-            Box::new(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(open(output.as_ref())?))
-        }
+        (Format::Csv, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output.as_ref())?))),
+        (Format::Json, output) => Box::new(
+            WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(PlainJson(open(output.as_ref())?)),
+        ),
     };
     while let Some(batch) = stream.next().await {
         rows.add(&batch?)?;
@@ -186,16 +186,19 @@ impl Rows for ArrowWriter<File> {
     }
 }
 
-impl Rows for arrow::csv::Writer<Box<dyn Write + Send>> {
+/// CSV has no escapes of its own: control characters are shown as on a terminal.
+struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>);
+
+impl Rows for CsvRows {
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.write(batch)?)
+        Ok(self.0.write(&plain_batch(batch, usize::MAX)?)?)
     }
     fn end(self: Box<Self>) -> Result<()> {
-        Ok(self.into_inner().flush()?)
+        Ok(self.0.into_inner().flush()?)
     }
 }
 
-impl Rows for arrow::json::Writer<Box<dyn Write + Send>, LineDelimited> {
+impl Rows for arrow::json::Writer<PlainJson<Box<dyn Write + Send>>, LineDelimited> {
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         Ok(self.write(batch)?)
     }
@@ -221,7 +224,7 @@ impl Rows for TableRows {
         let take = batch.num_rows().min(TABLE_ROWS - self.shown);
         self.shown += take;
         self.left_out += batch.num_rows() - take;
-        self.rows.push(plain_batch(&batch.slice(0, take))?);
+        self.rows.push(plain_batch(&batch.slice(0, take), 200)?);
         Ok(())
     }
     fn end(mut self: Box<Self>) -> Result<()> {

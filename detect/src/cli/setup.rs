@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::config::Config;
+use crate::diagnostic::Diagnostic;
 use crate::exceptions::{Exceptions, matches};
 use crate::rules::{Loaded, Rule};
 
@@ -49,16 +50,19 @@ impl RuleArgs {
         }
         let mut problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         let mut rules = loaded.rules;
+        let origin = self.config.as_ref().map_or_else(|| "config".into(), |p| p.display().to_string());
+        let text = self.config.as_ref().and_then(|p| std::fs::read_to_string(p).ok()).unwrap_or_default();
         for (id, params) in &config.rules.params {
-            match rules.iter_mut().find(|r| r.id == *id) {
-                Some(rule) => {
-                    rule.override_params(params)
-                        .map_err(|e| anyhow::anyhow!("in [rules.params] of the config: {e}"))?;
-                }
-                None => bail!(
-                    "the config sets parameters of the rule {id:?}, but there is none; `tripline check` lists the rules"
-                ),
-            }
+            let Some(rule) = rules.iter_mut().find(|r| r.id == *id) else {
+                return Err(Diagnostic::at_word(&origin, &text, id, format!("no rule is called {id}"))
+                    .with_help("`tripline check` lists the rules")
+                    .into());
+            };
+            rule.override_params(params).map_err(|(name, message)| {
+                let known: Vec<_> = rule.params.keys().map(String::as_str).collect();
+                Diagnostic::at_word(&origin, &text, &name, message)
+                    .with_help(format!("the parameters of {id} are: {}", known.join(", ")))
+            })?;
         }
         for pattern in config.rules.disable.iter().chain(&self.only) {
             if !rules.iter().any(|r| matches(std::slice::from_ref(pattern), &r.id)) {
@@ -67,8 +71,6 @@ impl RuleArgs {
         }
         let chosen = |r: &Rule| r.is_baseline() || self.only.is_empty() || matches(&self.only, &r.id);
         rules.retain(|r| chosen(r) && !matches(&config.rules.disable, &r.id));
-        let origin = self.config.as_ref().map_or_else(|| "config".into(), |p| p.display().to_string());
-        let text = self.config.as_ref().and_then(|p| std::fs::read_to_string(p).ok()).unwrap_or_default();
         let exceptions = Exceptions::new(&config.exceptions, &rules, &origin, &text)?;
         problems.dedup();
         Ok(Setup { config, rules, exceptions, problems })

@@ -77,18 +77,21 @@ impl Rule {
         }
     }
 
-    /// Sets parameters from the config.
-    pub fn override_params(&mut self, values: &BTreeMap<String, toml::Value>) -> Result<(), String> {
+    /// Sets parameters from the config. The error is the name to point at, and what is wrong.
+    pub fn override_params(&mut self, values: &BTreeMap<String, toml::Value>) -> Result<(), (String, String)> {
         for (name, value) in values {
             let Some(current) = self.params.get(name) else {
-                let known: Vec<_> = self.params.keys().map(String::as_str).collect();
-                return Err(format!("the rule {} has no parameter {name:?}; it has: {}", self.id, list(&known)));
+                return Err((name.clone(), format!("the rule {} has no parameter {name}", self.id)));
             };
-            let wrong =
-                || format!("the parameter {name} of {} is {}, and {value} does not fit", self.id, current.data_type());
-            let given = scalar(value).ok_or_else(wrong)?;
-            let fitting = given.cast_to(&current.data_type()).map_err(|_| wrong())?;
-            self.params.insert(name.clone(), fitting);
+            let kind = current.data_type();
+            let fitting = scalar(value).and_then(|given| given.cast_to(&kind).ok()).filter(|v| !v.is_null());
+            let wrong = || {
+                (
+                    name.clone(),
+                    format!("the parameter {name} of {} is of type {kind}, and {value} does not fit", self.id),
+                )
+            };
+            self.params.insert(name.clone(), fitting.ok_or_else(wrong)?);
         }
         Ok(())
     }

@@ -155,8 +155,8 @@ impl LogReader {
     fn go_to(&mut self, position: &Position) -> Result<(), ReadError> {
         let changed = |what| ReadError::Changed { path: position.path.clone(), what };
         let compressed = self.blocks.input().compression() != Compression::None;
-        // An archive may be that of the file itself, compressed since.
-        let same_file = self.file == position.file() && !position.compressed;
+        // An archive may be that of the file itself, compressed since; a plain file its copy.
+        let same_file = (self.file == position.file() || position.is_telling()) && !position.compressed;
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
@@ -248,6 +248,11 @@ impl LogReader {
             io::ErrorKind::UnexpectedEof => ReadError::Truncated { path, consumed },
             _ => ReadError::Damaged { path, consumed, error },
         }
+    }
+
+    /// The first bytes that were read, as many as are hashed for the position.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        self.trail.prefix()
     }
 
     /// Where the last returned batch ended.

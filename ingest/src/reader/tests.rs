@@ -183,10 +183,17 @@ fn another_content_is_noticed() {
         let error = LogReader::resume(&position, &SourceOptions::default()).err().expect("is another content");
         assert!(error.to_string().contains(expected), "{error}");
     }
-    let first = file(log.as_bytes());
-    let second = file(log.as_bytes());
-    let moved = Position { path: second.path().to_owned(), ..position(&first) };
-    let error = LogReader::resume(&moved, &SourceOptions::default()).err().expect("is another file");
+    // A copy goes on where its original was read; one line alike does not make a copy.
+    let at_second = |content: &[u8]| {
+        let (first, second) = (file(content), file(content));
+        let moved = Position { path: second.path().to_owned(), ..position(&first) };
+        LogReader::resume(&moved, &SourceOptions::default()).map(|reader| (reader.position().offset(), moved.offset()))
+    };
+    assert!(log.len() > HASHED);
+    let (resumed, read) = at_second(log.as_bytes()).expect("is a copy");
+    assert_eq!(resumed, read);
+    let line = log.lines().next().expect("has lines").to_owned() + "\n";
+    let error = at_second(line.as_bytes()).err().expect("is another file");
     assert!(error.to_string().contains("another file"), "{error}");
 }
 

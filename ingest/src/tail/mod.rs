@@ -211,6 +211,8 @@ impl Tailer {
                 Change::Truncated(text) => {
                     let file = self.files.swap_remove(at);
                     self.generations.insert(id, file.reader.generation() + 1);
+                    // Truncated after it was copied, as a rule: the copy may hold lines that were not read here.
+                    self.resting.push(file.position().orphaned());
                     self.notices.push(Notice { level: Level::Warn, text });
                 }
                 Change::Dropped => {
@@ -254,6 +256,8 @@ impl Tailer {
             Err(error @ ReadError::Changed { .. }) => {
                 self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
                 self.generations.insert(id, position.generation + 1);
+                // The file that had this inode may have gone into an archive.
+                self.resting.push(position.orphaned());
                 self.open(id, found, options, None);
             }
             Err(error) => {
@@ -278,11 +282,16 @@ impl Tailer {
                 return;
             }
         };
-        if probe.compression != Compression::None
-            && let Some(seen) = seen
-        {
-            match self.original(&found.path, seen) {
+        if let Some(seen) = seen {
+            let plain = probe.compression == Compression::None;
+            match self.original(&found.path, plain, seen) {
                 Original::None => {}
+                Original::Here if plain => {
+                    let text =
+                        format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
+                    self.stuck.insert(id, Stuck { until_not: None, trouble: Some(text) });
+                    return;
+                }
                 Original::Here => return,
                 Original::Gone(position) => return self.resume(position, id, found, options),
             }
@@ -300,16 +309,19 @@ impl Tailer {
         }
     }
 
-    /// Which of the files that were read an archive was made of, going by its first bytes.
-    fn original(&mut self, archive: &Path, seen: &Seen) -> Original {
+    /// Which of the files that were read an archive or a plain copy was made of, going by its first bytes.
+    fn original(&mut self, archive: &Path, plain: bool, seen: &Seen) -> Original {
         let mut prefix = Vec::new();
         if Input::open(archive).and_then(|mut input| input.fill(&mut prefix, HASHED)).is_err() {
             return Original::None; // reading it will tell
         }
-        if self.files.iter().any(|file| file.position().begins(&prefix)) {
+        let shortest = if plain { HASHED } else { 1 };
+        let read = |file: &Tailed| file.reader.prefix().len() >= shortest && prefix.starts_with(file.reader.prefix());
+        if self.files.iter().any(read) {
             return Original::Here;
         }
-        let original = self.resting.iter().position(|position| !position.compressed && position.begins(&prefix));
+        let is_it = |p: &Position| !p.compressed && p.begins(&prefix) && (!plain || p.is_telling());
+        let original = self.resting.iter().position(is_it);
         match original {
             None => Original::None,
             Some(at) if seen.files.contains_key(&self.resting[at].file()) => Original::Here,

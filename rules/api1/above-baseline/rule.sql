@@ -5,6 +5,7 @@ entity = ["client", "route"]
 owasp = ["API1:2023", "API4:2023"]
 attack = ["T1213"]
 params = { min_objects = 150, factor = 10.0, unknown_objects = 150.0, declared_factor = 10 }
+quiet = "3h"
 description = """
 Finds a client that within an hour reads at least `min_objects` different objects of a route and `factor` times as many as usual. Usual is what
 the client itself read of that route at this hour of an earlier day, or what an extraordinary client of the route reads in an hour, whichever is more;

@@ -5,6 +5,7 @@ entity = ["client", "route"]
 owasp = ["API1:2023"]
 attack = ["T1213"]
 params = { bulk_ids = 1000, steady_ids = 60, steady_slots = 8, declared_factor = 10 }
+quiet = "3h"
 description = """
 Finds a client that within an hour reads numeric ids so densely that it must be counting: in a block of 1,000 ids it read at least half of what lies
 between the lowest and the highest it asked for. The order does not matter, sequential and shuffled look the same. Two ways to fire:

@@ -5,6 +5,7 @@ entity = ["client", "route"]
 owasp = ["API1:2023"]
 attack = ["T1213"]
 params = { min_objects = 360, min_slots = 30, min_share = 0.8 }
+quiet = "12h"
 description = """
 Finds slow enumeration, of ids of any kind and in any order: within six hours the client read at least `min_objects` different objects of one
 route, hardly any of them twice, was at it in at least `min_slots` of the 36 ten-minute slots, and did little else: `min_share` of what it read by id was

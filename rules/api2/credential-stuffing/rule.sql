@@ -5,15 +5,16 @@ entity = ["client"]
 owasp = ["API2:2023"]
 attack = ["T1110.004", "T1110.003"]
 params = { min_users = 10, min_failures = 30, min_failure_ratio = 0.8 }
+quiet = "3h"
 description = """
 Finds a client whose sign-ins within an hour mostly fail (`min_failure_ratio`) and which either tries at least `min_users` different users (where the
 log names them), or fails at least `min_failures` times and gets in at least once.
 
 Why it matters: lists of stolen passwords fit one account in some hundred. A failure is noise; the success among them is an account taken over.
 
-Looks alike, is harmless: one stale password that an app retries for ever (it never gets in; an agent with `min_failures` failures and no success is left
-out, so that the colleagues who do get in from the same address are not held against it), an office that signs in at nine (one in ten mistypes, not eight of ten).
-A stale password that is put right at last looks like a guessed one and does fire, once: look at who it was.
+Looks alike, is harmless: one stale password that an app retries for ever (it never gets in; an agent with `min_failures` failures and no success
+is left out, so that the colleagues who do get in from the same address are not held against it), an office that signs in at nine (one in ten mistypes,
+not eight of ten). A stale password that is put right at last looks like a guessed one and does fire, once: look at who it was.
 
 It knows sign-ins by POST to common names (login, signin, session, token, auth, wp-login.php ...) and failures by 400, 401, 403, 422 or 429. At token
 endpoints 400 does not count: it is how devices are told to wait. Forms that answer a wrong password with 200 hide from it, and so do

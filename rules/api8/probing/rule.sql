@@ -5,6 +5,7 @@ entity = ["client"]
 owasp = ["API8:2023", "API9:2023"]
 attack = ["T1595.003"]
 params = { min_routes = 8, max_clients = 3, declared_factor = 10 }
+quiet = "3h"
 description = """
 Finds a client that within an hour is refused (400, 403, 404, 405, 410) on at least `min_routes` different routes on which at most `max_clients`
 clients were refused: it follows no link that others follow.

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType, Span, TableReference};
-use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
-use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Volatility, Window,
-};
+use datafusion::common::{Column, Span, TableReference};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Volatility, Window};
 
 use super::window::{WINDOW_END, WINDOW_START};
+
+mod joins;
 
 /// Why a rule is refused, where to point, and the way out.
 #[derive(Debug, PartialEq, Eq)]
@@ -263,57 +263,6 @@ impl Tables<'_> {
         }
     }
 
-    fn join_rows(&self, join: &Join) -> Result<Rows, Refusal> {
-        let (left, right) = (self.rows(&join.left)?, self.rows(&join.right)?);
-        let shift = join.left.schema().fields().len();
-        match (left, right) {
-            (Rows::Static, Rows::Static) => Ok(Rows::Static),
-            (Rows::Static, Rows::Baseline) | (Rows::Baseline, Rows::Static | Rows::Baseline) => {
-                Err(folds_baseline("JOIN"))
-            }
-            (Rows::Windowed(l), Rows::Windowed(r)) => {
-                let same = join.on.iter().any(|(a, b)| {
-                    let (a, b) = (bound_of(a, &join.left, &l), bound_of(b, &join.right, &r));
-                    a.is_some() && a == b
-                }) || join.filter.as_ref().is_some_and(|f| equates_bounds(f, join, &l, &r));
-                if !same {
-                    return Err(Refusal {
-                        message: "this join looks across windows".into(),
-                        help: "add the window to its condition: a.window_start = b.window_start",
-                        span: None,
-                        word: "JOIN",
-                    });
-                }
-                let right = r.into_iter().map(|(i, b)| (i + shift, b));
-                Ok(Rows::Windowed(if left_only(join.join_type) { l } else { l.into_iter().chain(right).collect() }))
-            }
-            (Rows::Windowed(bounds), Rows::Baseline) => {
-                check_baseline_join(join, join.join_type == JoinType::Left)?;
-                Ok(Rows::Windowed(bounds))
-            }
-            (Rows::Baseline, Rows::Windowed(bounds)) => {
-                check_baseline_join(join, join.join_type == JoinType::Right)?;
-                Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
-            }
-            (Rows::Windowed(bounds), Rows::Static) => Ok(Rows::Windowed(bounds)),
-            (Rows::Static, Rows::Windowed(bounds)) => {
-                Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
-            }
-            (Rows::Raw(bounds), Rows::Static) if !matches!(join.join_type, JoinType::Right | JoinType::Full) => {
-                for expr in join.on.iter().map(|(l, _)| l).chain(&join.filter) {
-                    forbid_bounds(expr, &join.left, &bounds)?;
-                }
-                Ok(Rows::Raw(bounds))
-            }
-            (Rows::Raw(_), _) | (_, Rows::Raw(_)) => Err(Refusal {
-                message: "single requests can only be joined with a lookup table on the right".into(),
-                help: "aggregate by window_start, window_end in a CTE first, then join",
-                span: None,
-                word: "JOIN",
-            }),
-        }
-    }
-
     /// What holds for every expression of a node: only functions whose answer is a function of their arguments, and no
     /// subquery over requests.
     fn check_expressions(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
@@ -434,59 +383,7 @@ fn forbid_bounds(expr: &Expr, input: &LogicalPlan, bounds: &Bounds) -> Result<()
 }
 
 fn partitions_by_bound(function: &WindowFunction, input: &LogicalPlan, bounds: &Bounds) -> bool {
-    // lag() over a window's own rows is as well-defined as row_number(); only the partition matters.
-    let _: &WindowFunctionDefinition = &function.fun;
     function.params.partition_by.iter().any(|e| bound_of(e, input, bounds).is_some())
-}
-
-fn left_only(join_type: JoinType) -> bool {
-    matches!(join_type, JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark)
-}
-
-fn equates_bounds(filter: &Expr, join: &Join, left: &Bounds, right: &Bounds) -> bool {
-    conjuncts(filter).into_iter().any(|e| match e {
-        Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {
-            let side = |e: &Expr| {
-                bound_of(e, &join.left, left).map(|x| (0, x)).or(bound_of(e, &join.right, right).map(|x| (1, x)))
-            };
-            matches!((side(a), side(b)), (Some((i, x)), Some((j, y))) if i != j && x == y)
-        }
-        _ => false,
-    })
-}
-
-fn conjuncts(expr: &Expr) -> Vec<&Expr> {
-    datafusion::logical_expr::utils::split_conjunction(expr)
-}
-
-/// A baseline's row holds from `valid_from` (inclusive) to `valid_until` (exclusive): the join must say so, must keep clients
-/// without a baseline, and may use those two columns for nothing else.
-fn check_baseline_join(join: &Join, keeps_windows: bool) -> Result<(), Refusal> {
-    const HELP: &str = "write LEFT JOIN b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until, \
-                        then COALESCE what may be missing";
-    let refusal = |message: &str| Refusal { message: message.into(), help: HELP, span: None, word: "JOIN" };
-    if !keeps_windows {
-        return Err(refusal("this join drops clients that have no baseline yet"));
-    }
-    let is = |e: &Expr, name: &str| matches!(e, Expr::Column(c) if c.name == name);
-    let compares = |filter: &Expr, a: &str, op: Operator, b: &str| {
-        conjuncts(filter).into_iter().any(|e| match e {
-            Expr::BinaryExpr(x) => {
-                (is(&x.left, a) && x.op == op && is(&x.right, b))
-                    || (is(&x.left, b) && Some(x.op) == op.swap() && is(&x.right, a))
-            }
-            _ => false,
-        })
-    };
-    let Some(filter) = &join.filter else {
-        return Err(refusal("this join does not say when a baseline's row holds"));
-    };
-    if !compares(filter, WINDOW_START, Operator::GtEq, "valid_from")
-        || !compares(filter, WINDOW_START, Operator::Lt, "valid_until")
-    {
-        return Err(refusal("this join does not say when a baseline's row holds"));
-    }
-    Ok(())
 }
 
 /// A streaming plan sees a baseline as it stood when the window began, a batch plan sees all of it: only a join on the
