@@ -1,6 +1,6 @@
 //! The shipped rules: they are fine, and do what their fixtures say.
 
-use tripline_tests::tripline;
+use tripline_tests::{repository, tripline};
 
 #[test]
 fn the_shipped_rules_pass_their_tests() {
@@ -11,4 +11,15 @@ fn the_shipped_rules_pass_their_tests() {
 #[test]
 fn the_shipped_rules_are_fine() {
     tripline!("check").with_code(0).says(&["0 problems"]);
+}
+
+/// What looks like one kind of abuse must not be taken for another, either.
+#[test]
+fn look_alikes_are_quiet_under_all_rules() {
+    for rule in repository::rules() {
+        let (_, quiet) = repository::fixtures(&rule);
+        for log in quiet {
+            tripline!("scan", "--quiet", log).with_code(0).shows(&["no findings"]);
+        }
+    }
 }
