@@ -193,7 +193,7 @@ fn another_content_is_noticed() {
     let (resumed, read) = at_second(log.as_bytes()).expect("is a copy");
     assert_eq!(resumed, read);
     let line = log.lines().next().expect("has lines").to_owned() + "\n";
-    let error = at_second(line.as_bytes()).err().expect("is another file");
+    let error = at_second(line.as_bytes()).expect_err("is another file");
     assert!(error.to_string().contains("another file"), "{error}");
 }
 
