@@ -230,7 +230,13 @@ impl Tailer {
     fn meet(&mut self, id: FileId, found: &Found, seen: &Seen) {
         let open = self.files.iter().any(|file| file.reader.file() == id);
         let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.until_not == Some(found.size));
-        if open || stuck || self.files.len() >= MAX_OPEN {
+        if open || stuck {
+            return;
+        }
+        if self.files.len() >= MAX_OPEN {
+            // One text for all of them, so that it is told once.
+            let text = format!("{MAX_OPEN} files are followed already: the others are not read; name fewer in `path`");
+            self.stuck.insert(id, Stuck { until_not: None, trouble: Some(text) });
             return;
         }
         let options = self.sources[found.source].options.clone();
