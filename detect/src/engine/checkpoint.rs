@@ -1,18 +1,22 @@
 //! What the engine remembers, as rows of bytes that somebody else stores in a transaction.
 //!
-//! Keys: `engine` (closed windows, newest row), `rule/ID` (the plan's fingerprint), `state/ID/SPLIT/NUMBER` (a piece of a
-//! pane), `baseline/TABLE/END` (a closed window's rows). Only what changed since the last call is written.
+//! Keys: `engine` (closed windows, newest row), `rule/ID` (the plan's fingerprint), `store/STORE` (what its layers consist of),
+//! `state/STORE/NUMBER` (a layer of a pane), `baseline/TABLE/END` (a closed window's rows). Only what changed since the last call
+//! is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Engine;
-use super::panes::{PaneKey, Piece, compact};
+use super::state::PaneKey;
+use super::state::durable::Layout;
 
 /// Rows to write and to delete.
 #[derive(Debug, Default)]
@@ -44,22 +48,22 @@ impl Engine {
         let engine = EngineRow { closed_to: self.closed_to, newest: self.newest, late_rows: self.late_rows };
         changes.put("engine", json(&engine)?);
         for state in &mut self.rules {
-            let id = &state.compiled.rule.id;
             if !std::mem::replace(&mut state.saved, true) {
                 let row = RuleRow { fingerprint: state.compiled.fingerprint(), complete_from: state.complete_from };
-                changes.put(&format!("rule/{id}"), json(&row)?);
+                changes.put(&format!("rule/{}", state.compiled.rule.id), json(&row)?);
             }
-            for (i, store) in state.stores.iter_mut().enumerate() {
-                let difference = store.take_changes();
-                for (key, piece) in difference.added {
-                    let mut value = [key.pane.to_be_bytes(), key.first_end.to_be_bytes()].concat();
-                    value.extend(to_ipc(&piece.rows)?);
-                    changes.put(&format!("state/{id}/{i}/{}", piece.number), value);
-                }
-                changes
-                    .deletes
-                    .extend(difference.removed.into_iter().map(|n| format!("state/{id}/{i}/{n}").into_bytes()));
+        }
+        for (id, store) in self.store_ids()?.into_iter().zip(&mut self.stores) {
+            let difference = store.take_changes()?;
+            if !difference.added.is_empty() && self.saved_stores.insert(id.clone()) {
+                changes.put(&format!("store/{id}"), json(&store.layout()?)?);
             }
+            for (key, number, rows) in difference.added {
+                let mut value = [key.pane.to_be_bytes(), key.first_end.to_be_bytes()].concat();
+                value.extend(to_ipc(&rows)?);
+                changes.put(&format!("state/{id}/{number}"), value);
+            }
+            changes.deletes.extend(difference.removed.into_iter().map(|n| format!("state/{id}/{n}").into_bytes()));
         }
         for (table, baseline) in &self.baselines {
             let saved = self.saved_baselines.entry(table.clone()).or_default();
@@ -89,6 +93,8 @@ impl Engine {
             self.newest = row.newest;
             self.late_rows = row.late_rows;
         }
+        let newest = self.newest;
+        let mut fresh = BTreeSet::new();
         for state in &mut self.rules {
             let id = state.compiled.rule.id.clone();
             let saved = rows.remove(&format!("rule/{id}")).and_then(|v| serde_json::from_slice::<RuleRow>(&v).ok());
@@ -103,26 +109,20 @@ impl Engine {
                             "the rule {id} has changed since the last run: it starts fresh with the next whole window"
                         ));
                     }
-                    state.complete_from = self.newest.saturating_add(1);
-                    continue;
+                    state.starts_fresh(newest);
+                    fresh.insert(id);
                 }
             }
-            for (i, store) in state.stores.iter_mut().enumerate() {
-                let prefix = format!("state/{id}/{i}/");
-                let pieces: Vec<String> = rows
-                    .range(prefix.clone()..)
-                    .map(|(k, _)| k.clone())
-                    .take_while(|k| k.starts_with(&prefix))
-                    .collect();
-                for key in pieces {
-                    let Some(value) = rows.remove(&key) else { continue };
-                    match piece(&key[prefix.len()..], &value) {
-                        Ok((pane, piece)) => store.restore(pane, piece),
-                        Err(e) => {
-                            notices.push(format!("the rule {id} lost a piece of its state ({e}): it starts fresh with the next whole window"));
-                            state.complete_from = self.newest.saturating_add(1);
-                        }
+        }
+        for (number, id) in self.store_ids().unwrap_or_default().into_iter().enumerate() {
+            if let Err(why) = self.restore_store(number, &id, &mut rows) {
+                self.stores[number].clear();
+                for state in self.rules.iter_mut().filter(|r| r.uses(number)) {
+                    let rule = &state.compiled.rule.id;
+                    if fresh.insert(rule.clone()) {
+                        notices.push(format!("the rule {rule} lost its state ({why}): it starts fresh with the next whole window"));
                     }
+                    state.starts_fresh(newest);
                 }
             }
         }
@@ -147,19 +147,66 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Names of the stores, the same after a restart with the same rules.
+    fn store_ids(&self) -> Result<Vec<String>> {
+        let mut ids: Vec<String> = Vec::new();
+        for store in &self.stores {
+            let layout = store.layout()?;
+            let hash = Sha256::digest(format!("{} {}", layout.grouping, layout.slide));
+            let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let same = ids.iter().filter(|id| id.starts_with(&name)).count();
+            ids.push(format!("{name}-{same}"));
+        }
+        Ok(ids)
+    }
+
+    /// Puts back the layers of one store. The error is why its rules must start fresh.
+    fn restore_store(
+        &mut self,
+        number: usize,
+        id: &str,
+        rows: &mut BTreeMap<String, Vec<u8>>,
+    ) -> std::result::Result<(), String> {
+        let prefix = format!("state/{id}/");
+        let keys: Vec<String> =
+            rows.range(prefix.clone()..).map(|(k, _)| k.clone()).take_while(|k| k.starts_with(&prefix)).collect();
+        let Some(layout) = rows.remove(&format!("store/{id}")) else { return Ok(()) };
+        let layout: Layout = serde_json::from_slice(&layout).map_err(|e| e.to_string())?;
+        let store = &mut self.stores[number];
+        let mut missing = BTreeSet::new();
+        for key in keys {
+            let Some(value) = rows.get(&key) else { continue };
+            let put_back = layer(&key[prefix.len()..], value)
+                .and_then(|(pane, number, layer)| store.restore(&layout, pane, number, &layer));
+            missing.extend(put_back.map_err(|e| e.strip_backtrace())?);
+            if store.layout().is_ok_and(|own| own == layout) {
+                rows.remove(&key);
+            }
+        }
+        store.restored();
+        if store.layout().is_ok_and(|own| own == layout) {
+            self.saved_stores.insert(id.to_owned());
+        }
+        // (rules that need what was not kept have another fingerprint than before, and start fresh for that)
+        drop(missing);
+        Ok(())
+    }
+}
+
 impl Changes {
     fn put(&mut self, key: &str, value: Vec<u8>) {
         self.puts.push((key.as_bytes().to_vec(), value));
     }
 }
 
-fn piece(number: &str, value: &[u8]) -> Result<(PaneKey, Piece)> {
+fn layer(number: &str, value: &[u8]) -> Result<(PaneKey, u64, RecordBatch)> {
     let broken = || DataFusionError::External("the checkpoint is damaged".into());
     let number = number.parse().map_err(|_| broken())?;
     let (pane, rest) = value.split_first_chunk::<8>().ok_or_else(broken)?;
     let (first_end, rest) = rest.split_first_chunk::<8>().ok_or_else(broken)?;
     let key = PaneKey { pane: i64::from_be_bytes(*pane), first_end: i64::from_be_bytes(*first_end) };
-    Ok((key, Piece { number, rows: from_ipc(rest)? }))
+    Ok((key, number, from_ipc(rest)?))
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -180,4 +227,18 @@ fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
     let mut reader = StreamReader::try_new(bytes, None)?;
     let rows = reader.next().ok_or_else(|| DataFusionError::External("the checkpoint holds no rows".into()))??;
     Ok(rows)
+}
+
+/// Gives a batch its own string buffers, where it would keep those of a larger one alive.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .map(|column| match column.as_string_view_opt() {
+            Some(views) => Arc::new(views.gc()) as ArrayRef,
+            None => Arc::clone(column),
+        })
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
 }

@@ -1,20 +1,22 @@
 //! From a rule's SQL to a plan that runs pane by pane.
 //!
-//! The physical plan is split at each of its lowest aggregates: the *Partial* half runs on every micro-batch and yields
-//! state rows; when a window closes, the state rows of its panes go into the *Final* half, and with it runs the rest of
-//! the plan.
+//! The physical plan is split at each of its lowest aggregates. What is below, and the aggregates themselves, become a
+//! [`Grouping`] with [`Aggregate`]s, for a store to keep pane by pane; when a window closes, the state rows of its panes go into
+//! the *Final* half, and with it runs the rest of the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions, reset_plan_states};
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -22,7 +24,12 @@ use datafusion::prelude::SessionContext;
 
 use super::baseline;
 use super::leaf::Slot;
+use super::monotone;
+use super::program::{Expr, flatten, over};
 use super::session::session;
+use super::state::aggregate::Aggregate;
+use super::state::source::Below;
+use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
 use super::validate::Tables;
 use super::window::{Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type};
 use crate::diagnostic::Diagnostic;
@@ -44,13 +51,11 @@ pub fn paned_schema() -> SchemaRef {
 #[derive(Debug)]
 pub struct CompiledRule {
     /// The rule it came from.
-    pub rule: Rule,
+    pub rule: Arc<Rule>,
     /// Its window.
     pub window: WindowSpec,
     /// Its lowest aggregates.
     pub splits: Vec<Split>,
-    /// Takes micro-batches with panes before the Partial halves run.
-    pub input: Arc<Slot>,
     /// Take the rows of the baselines it joins, by table name, before `rest` runs.
     pub baselines: BTreeMap<String, Arc<Slot>>,
     /// The columns of `requests` that it reads.
@@ -63,15 +68,26 @@ pub struct CompiledRule {
 /// One lowest aggregate of a rule.
 #[derive(Debug)]
 pub struct Split {
-    partial: Arc<dyn ExecutionPlan>,
-    reduce: Arc<dyn ExecutionPlan>,
-    reduce_input: Arc<Slot>,
+    /// Which rows are grouped by what.
+    pub grouping: Grouping,
+    /// What is kept of each group.
+    pub aggregates: Vec<Aggregate>,
+    /// What its conditions say about one group.
+    pub findings: monotone::Findings,
     /// Takes a window's state rows before `rest` runs.
     pub state_input: Arc<Slot>,
     /// Schema of the state rows: group keys, then the accumulators' states.
-    pub state_schema: SchemaRef,
-    /// Positions of the window's start and end among the group keys.
-    pub bounds: [Option<usize>; 2],
+    state_schema: SchemaRef,
+    /// What the group keys are.
+    keys: Vec<Key>,
+}
+
+/// A group key of a split.
+#[derive(Debug, Clone)]
+enum Key {
+    Start,
+    End,
+    Column(Expr),
 }
 
 /// Plans `rule`. `baselines` are those it may join, with the schema of their rows; rows for which `keep` is not true are not
@@ -79,7 +95,7 @@ pub struct Split {
 pub async fn compile(
     rule: &Rule,
     baselines: &BTreeMap<String, SchemaRef>,
-    keep: Option<Expr>,
+    keep: Option<LogicalExpr>,
 ) -> std::result::Result<CompiledRule, Diagnostic> {
     let explain = |e: DataFusionError| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
     let input = Slot::new(paned_schema());
@@ -115,23 +131,19 @@ pub async fn compile(
     let plan = state.optimize(&plan).map_err(explain)?;
     let columns = columns_read(&plan);
     let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(explain)?;
+    let context = state.task_ctx();
     let mut splits = Vec::new();
-    let rest = split(physical, &mut splits).map_err(explain)?;
+    let rest = split(physical, &mut splits, &input, &context).map_err(explain)?;
     if splits.is_empty() {
         return Err(rule
             .problem_at("GROUP BY", "this rule's aggregate cannot run incrementally")
             .with_help("group by window_start, window_end and the rule's keys with ordinary aggregates"));
     }
-    Ok(CompiledRule {
-        rule: rule.clone(),
-        window,
-        splits,
-        input,
-        baselines: slots,
-        columns,
-        rest,
-        context: state.task_ctx(),
-    })
+    let lowest: Vec<_> =
+        splits.iter().map(|s| monotone::Lowest { input: &s.state_input, aggregates: &s.aggregates }).collect();
+    let findings = monotone::analyse(&rest, &lowest);
+    splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
+    Ok(CompiledRule { rule: Arc::new(rule.clone()), window, splits, baselines: slots, columns, rest, context })
 }
 
 /// Parses and plans a rule's SQL with its parameters, not optimised.
@@ -185,7 +197,7 @@ fn key_outside_entity(rule: &Rule, plan: &LogicalPlan) -> Option<String> {
         node = match node {
             LogicalPlan::Projection(projection) => {
                 for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
-                    if let Expr::Column(column) = expr.clone().unalias() {
+                    if let LogicalExpr::Column(column) = expr.clone().unalias() {
                         let shown = renamed.get(field.name()).unwrap_or(field.name()).clone();
                         renamed.insert(column.name, shown);
                     }
@@ -198,7 +210,7 @@ fn key_outside_entity(rule: &Rule, plan: &LogicalPlan) -> Option<String> {
             _ => return None,
         }
     };
-    let shown = |expr: &Expr| {
+    let shown = |expr: &LogicalExpr| {
         let name = expr.schema_name().to_string();
         let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
         renamed.get(&name).cloned().unwrap_or(name)
@@ -234,14 +246,18 @@ fn columns_read(plan: &LogicalPlan) -> Vec<String> {
 }
 
 /// Replaces each lowest `Final ← Partial` by `Final ← slot`; what is below goes into `splits`.
-fn split(plan: Arc<dyn ExecutionPlan>, splits: &mut Vec<Split>) -> Result<Arc<dyn ExecutionPlan>> {
+fn split(
+    plan: Arc<dyn ExecutionPlan>,
+    splits: &mut Vec<Split>,
+    input: &Arc<Slot>,
+    context: &Arc<TaskContext>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_down(|node| {
         let Some(partial) = final_over_partial(&node) else { return Ok(Transformed::no(node)) };
         if contains_aggregate(partial.input())? {
             return Ok(Transformed::no(node));
         }
-        let partial_plan = Arc::clone(node.children()[0]);
-        let split = Split::new(partial, partial_plan)?;
+        let split = Split::new(partial, input, context)?;
         let leaf = split.state_input.exec()?;
         splits.push(split);
         let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
@@ -267,53 +283,105 @@ fn contains_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     Ok(found)
 }
 
-impl Split {
-    fn new(partial: &AggregateExec, plan: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        let state_schema = plan.schema();
-        let keys = partial.group_expr().num_group_exprs();
-        let bound = |name: &str| state_schema.fields().iter().take(keys).position(|f| f.name() == name);
-        let bounds = [bound(WINDOW_START), bound(WINDOW_END)];
-        if bounds == [None, None] {
-            // The validator lets no such rule through; a plan that lost its window must not run wrongly.
-            return Err(DataFusionError::Internal("the optimiser removed the window from the group keys".into()));
+impl Key {
+    /// Below its aggregate a bound of the window is a bare group key, if anything: the validator sees to it.
+    fn of(expr: Expr) -> Self {
+        match expr.downcast_ref::<Column>().map(Column::name) {
+            Some(WINDOW_START) => Self::Start,
+            Some(WINDOW_END) => Self::End,
+            _ => Self::Column(expr),
         }
-        let reduce_input = Slot::new(Arc::clone(&state_schema));
-        let reduce = AggregateExec::try_new(
-            AggregateMode::PartialReduce,
-            partial.group_expr().as_final(),
-            partial.aggr_expr().to_vec(),
-            vec![None; partial.aggr_expr().len()],
-            reduce_input.exec()?,
-            partial.input_schema(),
-        )?;
-        Ok(Self {
-            partial: plan,
-            reduce: Arc::new(reduce),
-            reduce_input,
-            state_input: Slot::new(Arc::clone(&state_schema)),
-            state_schema,
-            bounds,
-        })
     }
 }
 
+impl Split {
+    fn new(partial: &AggregateExec, input: &Arc<Slot>, context: &Arc<TaskContext>) -> Result<Self> {
+        let (source, columns, table) = match flatten(partial.input())? {
+            Some(flat) => (Source::requests(flat.filters), flat.columns, paned_schema()),
+            None => below(partial, input, context)?,
+        };
+        let keys = partial.group_expr().expr().iter().map(|(expr, _)| Ok(Key::of(over(expr, &columns)?)));
+        let keys = keys.collect::<Result<Vec<Key>>>()?;
+        if keys.iter().all(|key| matches!(key, Key::Column(_))) {
+            // The validator lets no such rule through; a plan that lost its window must not run wrongly.
+            return Err(DataFusionError::Internal("the optimiser removed the window from the group keys".into()));
+        }
+        let filters = partial.filter_expr().iter();
+        let aggregates = partial.aggr_expr().iter().zip(filters);
+        let mut grouped: Vec<Expr> = Vec::new();
+        for key in &keys {
+            if let Key::Column(expr) = key
+                && !grouped.contains(expr)
+            {
+                grouped.push(Arc::clone(expr));
+            }
+        }
+        Ok(Self {
+            grouping: Grouping { source, keys: grouped },
+            aggregates: aggregates
+                .map(|(function, filter)| Aggregate::new(function, filter.as_ref(), &columns, &table))
+                .collect::<Result<_>>()?,
+            findings: monotone::Findings::default(),
+            state_input: Slot::new(partial.schema()),
+            state_schema: partial.schema(),
+            keys,
+        })
+    }
+
+    /// How this split's state rows are made of those of `store`.
+    pub fn view(&self, store: &Store) -> Result<View> {
+        let missing = || DataFusionError::Internal("a store lacks what its rule needs".into());
+        let mut columns = Vec::new();
+        for key in &self.keys {
+            columns.push(match key {
+                Key::Start => ViewColumn::Start,
+                Key::End => ViewColumn::End,
+                Key::Column(expr) => {
+                    ViewColumn::Key(store.grouping.keys.iter().position(|k| k == expr).ok_or_else(missing)?)
+                }
+            });
+        }
+        for aggregate in &self.aggregates {
+            let at = store.aggregates.iter().position(|a| a.same(aggregate)).ok_or_else(missing)?;
+            columns.extend(store.state_columns(at)?.map(ViewColumn::State));
+        }
+        Ok(View { schema: Arc::clone(&self.state_schema), columns })
+    }
+
+    /// Its threshold, with the aggregates numbered as in `store`.
+    pub fn threshold(&self, store: &Store) -> Option<Threshold> {
+        let threshold = self.findings.threshold?;
+        let distinct = threshold.distinct.and_then(|(at, least)| {
+            Some((store.aggregates.iter().position(|a| a.same(&self.aggregates[at]))?, least))
+        });
+        Some(Threshold { distinct, ..threshold })
+    }
+}
+
+/// The plan below an aggregate that is more than filters and projections, as it is.
+fn below(
+    partial: &AggregateExec,
+    input: &Arc<Slot>,
+    context: &Arc<TaskContext>,
+) -> Result<(Source, Vec<Expr>, SchemaRef)> {
+    let table = partial.input().schema();
+    let columns: Vec<Expr> =
+        table.fields().iter().enumerate().map(|(i, f)| Arc::new(Column::new(f.name(), i)) as Expr).collect();
+    let bound = partial.group_expr().expr().iter().find(|(_, name)| [WINDOW_START, WINDOW_END].contains(&name.as_str()));
+    let ts = bound.and_then(|(expr, _)| expr.downcast_ref::<Column>()).map(Column::index);
+    let ts = ts.ok_or_else(|| DataFusionError::Internal("the window is no column below its aggregate".into()))?;
+    let plan = Arc::clone(partial.input());
+    let source = Source::plan(Below { slot: Arc::clone(input), plan, context: Arc::clone(context), ts });
+    Ok((source, columns, table))
+}
+
 impl CompiledRule {
-    /// State rows of what is in `input`, for one split.
-    pub async fn run_partial(&self, split: &Split) -> Result<Vec<RecordBatch>> {
-        self.run(&split.partial).await
-    }
-
-    /// Fewer state rows that say the same (best effort).
-    pub async fn run_reduce(&self, split: &Split, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        split.reduce_input.put(states);
-        let reduced = self.run(&split.reduce).await;
-        split.reduce_input.put(Vec::new());
-        reduced
-    }
-
     /// The rule's rows for the window whose state rows are in the splits' `state_input`.
-    pub async fn run_rest(&self) -> Result<Vec<RecordBatch>> {
-        self.run(&self.rest).await
+    pub async fn run_rest(&self) -> Result<RecordBatch> {
+        // Metrics would pile up otherwise, and joins keep their build side.
+        let fresh = reset_plan_states(Arc::clone(&self.rest))?;
+        let rows = collect(fresh, Arc::clone(&self.context)).await?;
+        Ok(concat_batches(&self.output_schema(), &rows)?)
     }
 
     /// The schema of the rule's rows.
@@ -321,23 +389,27 @@ impl CompiledRule {
         self.rest.schema()
     }
 
-    /// What a checkpoint must agree on: state rows of another plan would be misread.
+    /// The plan from the Final halves upwards, for people.
+    pub fn rest_plan(&self) -> String {
+        datafusion::physical_plan::displayable(self.rest.as_ref()).indent(false).to_string()
+    }
+
+    /// Whether a finding can be told before its window closes.
+    pub fn settles(&self) -> bool {
+        self.splits.len() == 1 && self.splits[0].findings.settles && self.splits[0].findings.threshold.is_some()
+    }
+
+    /// What a checkpoint must agree on: state rows of another plan would be misread. A changed threshold changes nothing here.
     pub fn fingerprint(&self) -> String {
-        use datafusion::physical_plan::displayable;
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
         hash.update(datafusion::DATAFUSION_VERSION);
         hash.update(format!("{:?}", self.window));
         for split in &self.splits {
-            hash.update(displayable(split.partial.as_ref()).indent(false).to_string());
+            hash.update(split.grouping.describe());
+            split.aggregates.iter().for_each(|a| hash.update(a.describe()));
             hash.update(format!("{:?}", split.state_schema));
         }
         format!("{:x}", hash.finalize())
-    }
-
-    async fn run(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>> {
-        // Metrics would pile up otherwise, and joins keep their build side.
-        let fresh = reset_plan_states(Arc::clone(plan))?;
-        collect(fresh, Arc::clone(&self.context)).await
     }
 }

@@ -1,0 +1,79 @@
+//! Findings of windows that are still open.
+//!
+//! Waiting for a window's end costs records. Where more rows cannot take back what a rule's conditions say ([`super::monotone`]), a
+//! group that may be enough is looked at as it grows, the row that settled it is found, and the rule's row is told at once.
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::Result;
+
+use super::rule::RuleState;
+use super::state::{Look, Store};
+use super::tasks::guarded;
+use super::{Engine, Found, Trouble};
+
+impl Engine {
+    /// Looks at groups of open windows, each with the number of its store.
+    pub(super) async fn look(&mut self, looks: Vec<(usize, Look)>) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for (number, look) in looks {
+            let store = &self.stores[number];
+            let Some(watch) = store.watches.get(look.watch) else { continue };
+            let rule = &self.rules[watch.rule];
+            let (start, end) = look.window;
+            // What the baselines knew when the window began is not sure before the watermark has passed that.
+            let unsure = !rule.compiled.baselines.is_empty() && self.closed_to < start;
+            let settled = if unsure || start < rule.complete_from {
+                Ok(None)
+            } else {
+                rule.show_baselines(&self.baselines, start);
+                let settled = guarded(settled(rule, store, &look)).await;
+                rule.hide_baselines();
+                settled
+            };
+            let (id, watch) = (&rule.compiled.rule, &mut self.stores[number].watches[look.watch]);
+            match settled {
+                Ok(Some((rows, at))) => {
+                    watch.told(look.key);
+                    found.push(Found { rule: id.clone(), start, end, rows, early: Some(at) });
+                }
+                Ok(None) => watch.look_again(look.key, 1),
+                Err(e) => {
+                    watch.told(look.key);
+                    self.troubles.push(Trouble::window_lost(&id.id, look.window, &e));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The rule's row for a key as it was when it came into the result, and `ts` of the request that brought it there, µs.
+async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<(RecordBatch, i64)>> {
+    let total = look.rows.num_rows();
+    let mut settled = rows_after(rule, store, look, total).await?;
+    if settled.num_rows() == 0 {
+        return Ok(None);
+    }
+    // Not in the result with `below` rows, in it with `enough`.
+    let (mut below, mut enough) = (0, total);
+    while enough - below > 1 {
+        let middle = below.midpoint(enough);
+        let rows = rows_after(rule, store, look, middle).await?;
+        if rows.num_rows() == 0 {
+            below = middle;
+        } else {
+            (enough, settled) = (middle, rows);
+        }
+    }
+    let ts = look.rows.column(store.grouping.source.ts()).as_primitive::<TimestampMicrosecondType>();
+    Ok(Some((settled, ts.value(enough.saturating_sub(1)))))
+}
+
+/// The rule's row for a key after the first `n` of the rows at hand.
+async fn rows_after(rule: &RuleState, store: &Store, look: &Look, n: usize) -> Result<RecordBatch> {
+    let view = &rule.parts[0].view;
+    let layers = store.states_of(look, n)?;
+    let states = layers.iter().map(|layer| store.state_rows(view, look.window, layer)).collect::<Result<_>>()?;
+    rule.rows_of(vec![states]).await
+}

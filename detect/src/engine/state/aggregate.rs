@@ -1,0 +1,241 @@
+//! The aggregate functions of a store: what they are given, and their accumulators.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use datafusion::common::Result;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+
+use super::distinct::Distinct;
+use crate::engine::monotone::{self, Argument};
+use crate::engine::program::{Expr, over};
+
+/// One aggregate function over requests.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    function: Arc<AggregateFunctionExpr>,
+    /// Over the columns of the scanned table.
+    arguments: Vec<Expr>,
+    filter: Option<Expr>,
+    kind: Kind,
+    argument: Argument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `count(*)`: the store counts rows anyway.
+    Rows,
+    /// `approx_distinct` by sketches.
+    Distinct,
+    /// DataFusion's accumulator.
+    Other,
+}
+
+impl Aggregate {
+    /// `function` as it stands in an aggregate whose input has the columns `columns`, which are made of those of `table`.
+    pub fn new(
+        function: &Arc<AggregateFunctionExpr>,
+        filter: Option<&Expr>,
+        columns: &[Expr],
+        table: &Schema,
+    ) -> Result<Self> {
+        let arguments: Vec<Expr> = function.expressions().iter().map(|e| over(e, columns)).collect::<Result<_>>()?;
+        let filter = filter.map(|f| over(f, columns)).transpose()?;
+        let states = function.state_fields()?;
+        let never_null = |e: &Expr| e.downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null());
+        let kind = match function.fun().name() {
+            "count" if !function.is_distinct() && filter.is_none() && arguments.iter().all(never_null) => Kind::Rows,
+            "approx_distinct" if states.len() == 1 && *states[0].data_type() == DataType::Binary => Kind::Distinct,
+            _ => Kind::Other,
+        };
+        let nothing = Argument { least: f64::NEG_INFINITY, most: f64::INFINITY, present: false };
+        let mut argument = arguments.first().map_or(nothing, |a| monotone::argument(a, table));
+        argument.present &= filter.is_none();
+        Ok(Self { function: Arc::clone(function), arguments, filter, kind, argument })
+    }
+
+    /// The function's name, in lower case.
+    pub fn function_name(&self) -> &str {
+        self.function.fun().name()
+    }
+
+    /// What is known of its (first) argument.
+    pub fn argument(&self) -> Argument {
+        self.argument
+    }
+
+    /// Whether its value is never above the number of rows: `Some(true)`. `Some(false)`: hardly above, it is an estimate.
+    pub fn at_most_rows(&self) -> Option<bool> {
+        match self.function_name() {
+            "count" => Some(true),
+            "approx_distinct" => Some(false),
+            "sum" if self.argument.most <= 1.0 => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether its state is the number of rows.
+    pub fn counts_rows(&self) -> bool {
+        self.kind == Kind::Rows
+    }
+
+    /// Whether its state is a list of hashes or a sketch.
+    pub fn is_sketch(&self) -> bool {
+        self.kind == Kind::Distinct
+    }
+
+    /// Whether both have the same state at all times.
+    pub fn same(&self, other: &Self) -> bool {
+        self.kind == Kind::Rows && other.kind == Kind::Rows
+            || self.function.fun() == other.function.fun()
+                && self.function.is_distinct() == other.function.is_distinct()
+                && self.function.ignore_nulls() == other.function.ignore_nulls()
+                && self.arguments == other.arguments
+                && self.filter == other.filter
+    }
+
+    /// The expressions that it needs of each row.
+    pub fn wanted(&self) -> impl Iterator<Item = &Expr> {
+        let arguments: &[Expr] = if self.kind == Kind::Rows { &[] } else { &self.arguments };
+        arguments.iter().chain(&self.filter)
+    }
+
+    /// Whether the last of [`Aggregate::wanted`] is its filter.
+    pub fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// What it is, in words that a checkpoint can compare.
+    pub fn describe(&self) -> String {
+        let arguments: Vec<_> = self.arguments.iter().map(ToString::to_string).collect();
+        let distinct = if self.function.is_distinct() { "DISTINCT " } else { "" };
+        let filter = self.filter.as_ref().map(|f| format!(" FILTER ({f})")).unwrap_or_default();
+        if self.kind == Kind::Rows {
+            return "count(*)".into();
+        }
+        format!("{}({distinct}{}){filter}", self.function.fun().name(), arguments.join(", "))
+    }
+
+    /// The fields of its state, beside the number of rows that every group has.
+    pub fn state_fields(&self) -> Result<Vec<FieldRef>> {
+        if self.kind == Kind::Rows { Ok(Vec::new()) } else { self.function.state_fields() }
+    }
+
+    /// An empty accumulator.
+    pub fn accumulator(&self) -> Result<Accumulator> {
+        Ok(match self.kind {
+            Kind::Rows => Accumulator::Rows,
+            Kind::Distinct => Accumulator::Distinct(Distinct::default()),
+            Kind::Other if self.function.groups_accumulator_supported() => {
+                Accumulator::Other(Mutex::new(self.function.create_groups_accumulator()?))
+            }
+            Kind::Other => {
+                let function = Arc::clone(&self.function);
+                Accumulator::Other(Mutex::new(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator()))))
+            }
+        })
+    }
+}
+
+/// Where in a working batch an aggregate finds what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Columns of the arguments.
+    pub arguments: Vec<usize>,
+    /// Column of the filter.
+    pub filter: Option<usize>,
+}
+
+/// The values of one aggregate for the groups of one pane.
+pub enum Accumulator {
+    /// None: the pane's count of rows says it.
+    Rows,
+    /// Sketches.
+    Distinct(Distinct),
+    /// DataFusion's. (The lock lets threads read what is beside it; it is never waited for.)
+    Other(Mutex<Box<dyn GroupsAccumulator>>),
+}
+
+fn own(accumulator: &mut Mutex<Box<dyn GroupsAccumulator>>) -> &mut dyn GroupsAccumulator {
+    accumulator.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
+}
+
+impl std::fmt::Debug for Accumulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rows => "Rows",
+            Self::Distinct(_) => "Distinct",
+            Self::Other(_) => "Other",
+        })
+    }
+}
+
+impl Accumulator {
+    /// Adds rows to `total` groups.
+    pub fn update(&mut self, inputs: &Inputs, rows: &RecordBatch, groups: &[usize], total: usize) -> Result<()> {
+        let filter: Option<&BooleanArray> = inputs.filter.map(|at| rows.column(at).as_boolean());
+        match self {
+            Self::Rows => Ok(()),
+            Self::Distinct(distinct) => distinct.update(rows.column(inputs.arguments[0]), groups, filter),
+            Self::Other(accumulator) => {
+                let arguments: Vec<ArrayRef> = inputs.arguments.iter().map(|&at| Arc::clone(rows.column(at))).collect();
+                own(accumulator).update_batch(&arguments, groups, filter, total)
+            }
+        }
+    }
+
+    /// Adds states to `total` groups.
+    pub fn merge(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        match self {
+            Self::Rows => Ok(()),
+            Self::Distinct(distinct) => distinct.merge(&states[0], groups),
+            Self::Other(accumulator) => own(accumulator).merge_batch(states, groups, total),
+        }
+    }
+
+    /// Makes room for `total` groups that have seen nothing.
+    pub fn merge_nothing(&mut self, total: usize) -> Result<()> {
+        let Self::Other(accumulator) = self else { return Ok(()) };
+        let accumulator = own(accumulator);
+        let states = accumulator.state(EmitTo::All)?;
+        accumulator.merge_batch(&states, &[], total)?;
+        Ok(())
+    }
+
+    /// Before [`Accumulator::take_states`].
+    pub fn settle(&mut self, total: usize) {
+        if let Self::Distinct(distinct) = self {
+            distinct.settle(total);
+        }
+    }
+
+    /// Bytes of a group's state, where they can be many.
+    pub fn state_len(&self, group: usize) -> usize {
+        if let Self::Distinct(distinct) = self { distinct.state_len(group) } else { 0 }
+    }
+
+    /// The states of the groups from `groups.start` on; those before were taken already. `last`: there are none after them.
+    pub fn take_states(&mut self, groups: Range<usize>, last: bool) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Rows => Ok(Vec::new()),
+            Self::Distinct(distinct) => Ok(vec![distinct.states(groups)?]),
+            Self::Other(accumulator) => {
+                own(accumulator).state(if last { EmitTo::All } else { EmitTo::First(groups.len()) })
+            }
+        }
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Rows => 0,
+            Self::Distinct(distinct) => distinct.size(),
+            Self::Other(accumulator) => accumulator.lock().unwrap_or_else(PoisonError::into_inner).size(),
+        }
+    }
+}

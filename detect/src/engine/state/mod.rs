@@ -1,0 +1,467 @@
+//! What rules remember of the rows they have seen: states of groups by pane (one slide), until the last window that holds the
+//! pane closes.
+//!
+//! A [`Store`] serves all rules that read the same rows of `requests` and group them by the same columns; each such rule has a
+//! [`View`] of it. Rows are aggregated into the live groups of their pane; a pane that is complete is sealed into layers that
+//! never change, and windows are put together from layers. Only what a window can need is put together: see [`Rolling`].
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::Result;
+
+pub mod aggregate;
+mod distinct;
+pub mod durable;
+mod keys;
+pub mod pane;
+pub mod rolling;
+pub mod source;
+pub mod watch;
+
+use aggregate::{Aggregate, Inputs};
+use keys::Keys;
+use pane::{Layer, Live, Pane};
+pub use rolling::Rolling;
+pub use source::Source;
+pub use watch::{Threshold, Watch};
+
+use super::program::Expr;
+
+/// State rows of one pane that count only for windows ending at or after `first_end`. For rows that came in time this is the
+/// first window of the pane; a row that came late for some of its windows has a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaneKey {
+    /// Start of the pane, µs.
+    pub pane: i64,
+    /// End of the first window it counts for, µs.
+    pub first_end: i64,
+}
+
+/// Which rows are grouped by what: what rules must have in common to share a store.
+#[derive(Debug, Clone)]
+pub struct Grouping {
+    /// Where rows come from.
+    pub source: Source,
+    /// What they are grouped by, beside the window.
+    pub keys: Vec<Expr>,
+}
+
+impl Grouping {
+    /// Whether both group the same rows by the same columns, in whatever order.
+    pub fn same(&self, other: &Self) -> bool {
+        self.source.same(&other.source)
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().all(|key| other.keys.contains(key))
+    }
+
+    /// In words that a checkpoint can compare.
+    pub fn describe(&self) -> String {
+        let mut keys: Vec<_> = self.keys.iter().map(ToString::to_string).collect();
+        keys.sort();
+        format!("{} GROUP BY {}", self.source.describe(), keys.join(", "))
+    }
+}
+
+/// A rule's view of a store: how its own state rows are made of the store's.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Schema of the rule's state rows.
+    pub schema: SchemaRef,
+    /// What stands in each of its columns.
+    pub columns: Vec<ViewColumn>,
+}
+
+/// A column of a rule's state rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewColumn {
+    /// The window's first instant.
+    Start,
+    /// The window's end.
+    End,
+    /// A key of the store.
+    Key(usize),
+    /// A state of the store's layers.
+    State(usize),
+}
+
+/// The groups of one [`Grouping`], pane by pane.
+#[derive(Debug)]
+pub struct Store {
+    /// What is grouped.
+    pub grouping: Grouping,
+    /// What is kept of each group.
+    pub aggregates: Vec<Aggregate>,
+    /// Length of a pane, µs.
+    pub slide: i64,
+    /// Panes are kept until all windows of this length that hold them are closed, µs.
+    pub retain: i64,
+    /// Open windows that are looked at.
+    pub watches: Vec<Watch>,
+    key_columns: Vec<usize>,
+    inputs: Vec<Inputs>,
+    keys: Keys,
+    /// Counts how often the keys got new numbers.
+    generation: u64,
+    panes: BTreeMap<PaneKey, Pane>,
+    next_number: u64,
+    /// Numbers of the layers that the last checkpoint holds.
+    saved: BTreeSet<u64>,
+    numbers: Vec<u32>,
+    /// How many keys were in use when it was looked at last.
+    keys_checked: usize,
+    /// Times in a row that it could not take in rows.
+    failures: u32,
+}
+
+/// Fewer keys than these are not worth the search for unused ones.
+const MIN_KEYS: usize = 64 * 1024;
+/// Keys of a batch that are looked at, at most; others are with the next batch.
+const MAX_LOOKS: usize = 64;
+
+/// A store that fails so often in a row is left alone.
+pub const MAX_FAILURES: u32 = 3;
+
+/// A key of an open window that may be enough for a finding.
+#[derive(Debug)]
+pub struct Look {
+    /// Which of the store's watches.
+    pub watch: usize,
+    /// The key.
+    pub key: u32,
+    /// The window, µs.
+    pub window: (i64, i64),
+    /// What was there of it in the window before the rows at hand.
+    pub before: Vec<Layer>,
+    /// The key's rows at hand, in their order.
+    pub rows: RecordBatch,
+}
+
+/// What a checkpoint must write and delete to hold what the store holds now.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// New layers, with their keys.
+    pub added: Vec<(PaneKey, u64, RecordBatch)>,
+    /// Layers of the last checkpoint that are gone.
+    pub removed: Vec<u64>,
+}
+
+impl Store {
+    /// An empty store over `table`.
+    pub fn new(
+        table: &Schema,
+        mut grouping: Grouping,
+        aggregates: Vec<Aggregate>,
+        slide: i64,
+        retain: i64,
+    ) -> Result<Self> {
+        let wanted: Vec<Expr> = aggregates.iter().flat_map(Aggregate::wanted).cloned().collect();
+        let types = grouping.source.types_of(table, &grouping.keys)?;
+        let outputs = grouping.source.prepare(table, &grouping.keys, &wanted)?;
+        let (key_columns, mut rest) = (outputs[..grouping.keys.len()].to_vec(), outputs[grouping.keys.len()..].iter());
+        let inputs = aggregates
+            .iter()
+            .map(|a| {
+                let mut columns: Vec<usize> = a.wanted().filter_map(|_| rest.next().copied()).collect();
+                let filter = if a.has_filter() { columns.pop() } else { None };
+                Inputs { arguments: columns, filter }
+            })
+            .collect();
+        Ok(Self {
+            keys: Keys::new(&types)?,
+            grouping,
+            aggregates,
+            slide,
+            retain,
+            watches: Vec::new(),
+            key_columns,
+            inputs,
+            generation: 0,
+            panes: BTreeMap::new(),
+            next_number: 0,
+            saved: BTreeSet::new(),
+            numbers: Vec::new(),
+            keys_checked: 0,
+            failures: 0,
+        })
+    }
+
+    /// Takes in rows. `late_until`: they came late for windows that end before it. Returns what is worth a look now.
+    pub async fn absorb(&mut self, rows: &RecordBatch, late_until: Option<i64>) -> Result<Vec<Look>> {
+        let mut looks = Vec::new();
+        if self.failures >= MAX_FAILURES {
+            return Ok(looks);
+        }
+        for rows in self.grouping.source.rows(rows).await? {
+            if rows.num_rows() == 0 {
+                continue;
+            }
+            let columns: Vec<ArrayRef> = self.key_columns.iter().map(|&at| Arc::clone(rows.column(at))).collect();
+            let mut numbers = std::mem::take(&mut self.numbers);
+            self.keys.intern(&columns, rows.num_rows(), &mut numbers)?;
+            for (pane, rows, numbers) in self.by_pane(&rows, &numbers)? {
+                let first_end = late_until.unwrap_or(pane + self.slide).max(pane + self.slide);
+                let key = PaneKey { pane, first_end };
+                if late_until.is_none() {
+                    looks.extend(self.watch(pane, &rows, &numbers)?);
+                }
+                let pane = self.panes.entry(key).or_default();
+                if pane.live.is_none() {
+                    pane.live = Some(Live::new(&self.aggregates)?);
+                }
+                if let Some(live) = &mut pane.live {
+                    live.update(&numbers, &rows, &self.inputs)?;
+                }
+            }
+            self.numbers = numbers;
+        }
+        for pane in self.panes.values_mut() {
+            pane.fold(&self.aggregates, &mut self.next_number)?;
+        }
+        self.failures = 0;
+        Ok(looks)
+    }
+
+    /// Taking in rows failed: how often in a row. After [`MAX_FAILURES`] it takes in no more.
+    pub fn fail(&mut self) -> u32 {
+        self.failures += 1;
+        self.failures
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.panes.clear();
+        self.generation += 1;
+        for watch in &mut self.watches {
+            watch.recount(&self.panes, self.slide, self.keys.len());
+        }
+        if let Ok(keys) = self.keys.emptied() {
+            self.keys = keys;
+        }
+    }
+
+    /// Whether two groups here are two groups in SQL.
+    pub fn keys_are_exact(&self) -> bool {
+        self.keys.are_exact()
+    }
+
+    /// Splits rows by their pane.
+    fn by_pane<'a>(&self, rows: &RecordBatch, numbers: &'a [u32]) -> Result<Vec<(i64, RecordBatch, Cow<'a, [u32]>)>> {
+        let ts = rows.column(self.grouping.source.ts()).as_primitive::<TimestampMicrosecondType>();
+        let pane = |ts: i64| ts.div_euclid(self.slide) * self.slide;
+        let (oldest, newest) = ts.values().iter().fold((i64::MAX, i64::MIN), |(a, b), &t| (a.min(t), b.max(t)));
+        if pane(oldest) == pane(newest) {
+            return Ok(vec![(pane(oldest), rows.clone(), Cow::Borrowed(numbers))]);
+        }
+        let mut by_pane: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (row, &ts) in (0u32..).zip(ts.values()) {
+            by_pane.entry(pane(ts)).or_default().push(row);
+        }
+        let select = |(pane, at): (i64, Vec<u32>)| {
+            let numbers = at.iter().map(|&row| numbers[row as usize]).collect();
+            Ok((pane, take_record_batch(rows, &UInt32Array::from(at))?, Cow::Owned(numbers)))
+        };
+        by_pane.into_iter().map(select).collect()
+    }
+
+    /// Looks at the open window that these rows are in, before they are added.
+    fn watch(&mut self, pane: i64, rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<Look>> {
+        let mut looks = Vec::new();
+        let mut watches = std::mem::take(&mut self.watches);
+        for (number, watch) in watches.iter_mut().enumerate() {
+            watch.advance(pane + self.slide, &self.panes, self.slide);
+            // An older pane's window is not the one that is counted; it closes soon.
+            if watch.window().1 != pane + self.slide {
+                continue;
+            }
+            let candidates = watch.count(numbers, self.keys.len());
+            for (key, missing) in self.missing(watch, &candidates, numbers)? {
+                if missing > 0 {
+                    watch.look_again(key, missing);
+                    continue;
+                }
+                if looks.len() >= MAX_LOOKS {
+                    break;
+                }
+                let at: Vec<u32> = (0u32..).zip(numbers).filter(|(_, n)| **n == key).map(|(row, _)| row).collect();
+                let before = self.sealed_states(watch.window(), key)?;
+                let rows = take_record_batch(rows, &UInt32Array::from(at))?;
+                looks.push(Look { watch: number, key, window: watch.window(), before, rows });
+            }
+        }
+        self.watches = watches;
+        Ok(looks)
+    }
+
+    /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
+    fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
+        let mut missing: BTreeMap<u32, u64> = keys.iter().map(|&key| (key, 0)).collect();
+        let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else { return Ok(missing) };
+        missing.values_mut().for_each(|m| *m = least);
+        let mut found = |key: u32, values: u64| {
+            missing.entry(key).and_modify(|m| *m = m.saturating_sub(values));
+        };
+        numbers.iter().for_each(|&key| found(key, 1));
+        let state = self.state_columns(aggregate)?.start;
+        let sorted: Vec<u32> = keys.iter().copied().collect();
+        let (from, to) = watch.window();
+        for pane in watch::in_time(&self.panes, from, to, self.slide) {
+            for layer in &pane.layers {
+                let states = layer.states[state].as_binary::<i32>();
+                for (group, &key) in layer.keys.iter().enumerate().filter(|(_, key)| keys.contains(key)) {
+                    found(key, distinct::at_most(states.value(group)));
+                }
+            }
+            if let Some(live) = &pane.live {
+                let bounds = live.distinct_at_most(aggregate, &sorted);
+                sorted.iter().zip(bounds).for_each(|(&key, bound)| found(key, bound));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The states of a key in a window, without what came late; what is being aggregated is sealed for it.
+    fn sealed_states(&mut self, (from, to): (i64, i64), key: u32) -> Result<Vec<Layer>> {
+        let mut found = Vec::new();
+        let range = PaneKey { pane: from, first_end: i64::MIN }..PaneKey { pane: to, first_end: i64::MIN };
+        for (at, pane) in self.panes.range_mut(range) {
+            if at.first_end > to {
+                continue;
+            }
+            pane.seal(&mut self.next_number)?;
+            for layer in &pane.layers {
+                let groups: Vec<u32> = (0u32..).zip(layer.keys.iter()).filter(|(_, k)| **k == key).map(|(g, _)| g).collect();
+                if !groups.is_empty() {
+                    found.push(layer.select(&groups)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The states of a look's key with the first `rows` of the rows at hand.
+    pub fn states_of(&self, look: &Look, rows: usize) -> Result<Vec<Layer>> {
+        let mut live = Live::new(&self.aggregates)?;
+        live.update(&vec![look.key; rows], &look.rows.slice(0, rows), &self.inputs)?;
+        let mut number = u64::MAX / 2;
+        Ok(look.before.iter().cloned().chain(live.seal(&mut number)?).collect())
+    }
+
+    /// Where the states of an aggregate are in a layer.
+    pub fn state_columns(&self, aggregate: usize) -> Result<std::ops::Range<usize>> {
+        let mut start = 1;
+        for before in &self.aggregates[..aggregate] {
+            start += before.state_fields()?.len();
+        }
+        let width = self.aggregates[aggregate].state_fields()?.len();
+        Ok(if self.aggregates[aggregate].counts_rows() { 0..1 } else { start..start + width })
+    }
+
+    /// Turns panes that end at or before `watermark` into layers.
+    pub fn seal(&mut self, watermark: i64) -> Result<()> {
+        let range = ..PaneKey { pane: watermark.saturating_sub(self.slide).saturating_add(1), first_end: i64::MIN };
+        for pane in self.panes.range_mut(range).map(|(_, pane)| pane) {
+            pane.seal(&mut self.next_number)?;
+        }
+        Ok(())
+    }
+
+    /// The panes there are.
+    pub fn pane_keys(&self) -> impl Iterator<Item = PaneKey> {
+        self.panes.keys().copied()
+    }
+
+    /// The state rows of a window as a rule sees them; only of the keys that `wanted` has, if given.
+    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<Vec<RecordBatch>> {
+        let mut rows = Vec::new();
+        for layer in self.layers(window) {
+            let layer = match wanted {
+                None => layer.clone(),
+                Some(wanted) => {
+                    let is_wanted = |(_, key): &(u32, &u32)| wanted.contains(key);
+                    let groups: Vec<u32> = (0u32..).zip(layer.keys.iter()).filter(is_wanted).map(|(g, _)| g).collect();
+                    layer.select(&groups)?
+                }
+            };
+            if !layer.keys.is_empty() {
+                rows.push(self.state_rows(view, window, &layer)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The layers that count for a window.
+    fn layers(&self, (start, end): (i64, i64)) -> impl Iterator<Item = &Layer> {
+        let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
+        self.panes.range(range).filter(move |(key, _)| key.first_end <= end).flat_map(|(_, pane)| &pane.layers)
+    }
+
+    /// A layer as a rule sees it.
+    pub fn state_rows(&self, view: &View, (start, end): (i64, i64), layer: &Layer) -> Result<RecordBatch> {
+        let keys = self.keys.values(&layer.keys)?;
+        let bound = |at: i64, i: usize| -> ArrayRef {
+            let bound = TimestampMicrosecondArray::from_value(at, layer.keys.len());
+            Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
+        };
+        let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
+            ViewColumn::Start => bound(start, i),
+            ViewColumn::End => bound(end, i),
+            ViewColumn::Key(at) => Arc::clone(&keys[at]),
+            ViewColumn::State(at) => Arc::clone(&layer.states[at]),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(layer.keys.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
+    }
+
+    /// Forgets the panes whose last window ends at or before `closed_to`, and the keys that nobody has any more.
+    pub fn forget(&mut self, closed_to: i64) -> Result<()> {
+        let mut watches = std::mem::take(&mut self.watches);
+        for watch in &mut watches {
+            // (before the panes go, which it subtracts)
+            let pane = closed_to.div_euclid(self.slide).saturating_mul(self.slide);
+            watch.advance(pane.saturating_add(self.slide), &self.panes, self.slide);
+        }
+        self.watches = watches;
+        let retain = self.retain;
+        self.panes.retain(|key, _| key.pane.saturating_add(retain) > closed_to);
+        self.forget_keys()
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        if self.keys.len() < self.keys_checked.saturating_mul(2).max(MIN_KEYS) {
+            return Ok(());
+        }
+        let mut used = vec![false; self.keys.len()];
+        self.panes.values().flat_map(Pane::counts).for_each(|(key, _)| used[key as usize] = true);
+        let kept: Vec<u32> = (0u32..).zip(&used).filter(|(_, used)| **used).map(|(key, _)| key).collect();
+        self.keys_checked = kept.len();
+        let mut renumbered = vec![u32::MAX; used.len()];
+        for (new, &old) in (0u32..).zip(&kept) {
+            renumbered[old as usize] = new;
+        }
+        self.keys = self.keys.retained(&kept)?;
+        self.panes.values_mut().for_each(|pane| pane.renumber(&renumbered));
+        for watch in &mut self.watches {
+            watch.renumber(&renumbered);
+            watch.recount(&self.panes, self.slide, self.keys.len());
+        }
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        self.keys.size()
+            + self.panes.values().map(Pane::size).sum::<usize>()
+            + self.watches.iter().map(Watch::size).sum::<usize>()
+    }
+
+    /// Groups by pane, in all.
+    pub fn groups(&self) -> usize {
+        self.panes.values().map(|p| p.counts().count()).sum()
+    }
+}

@@ -1,0 +1,242 @@
+//! The groups of one pane: those that are being aggregated, and layers of states that are done.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::Int64Type;
+use datafusion::common::Result;
+
+use super::aggregate::{Accumulator, Aggregate, Inputs};
+
+/// No group of the pane.
+const NONE: u32 = u32::MAX;
+/// A layer's sketches take no more than about this, bytes: Arrow's binary arrays end at 2 GiB.
+const LAYER_BYTES: usize = 256 << 20;
+/// Below this, layers are cheaper to keep than to merge.
+const MIN_MERGE_ROWS: usize = 4096;
+/// Layers of a pane, at most: each costs when a window closes.
+const MAX_LAYERS: usize = 32;
+
+/// States of groups, one row a group. Never changes.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Unique within the store, ascending: by it a checkpoint names the layer.
+    pub number: u64,
+    /// The groups' keys.
+    pub keys: Arc<[u32]>,
+    /// First the number of rows, then the states of the aggregates, one after the other.
+    pub states: Vec<ArrayRef>,
+}
+
+impl Layer {
+    /// Rows that each group has seen.
+    pub fn rows(&self) -> &Int64Array {
+        self.states[0].as_primitive::<Int64Type>()
+    }
+
+    /// Only these groups.
+    pub fn select(&self, groups: &[u32]) -> Result<Self> {
+        let keys = groups.iter().map(|&g| self.keys[g as usize]).collect();
+        let indices = UInt32Array::from(groups.to_vec());
+        let states = self.states.iter().map(|s| take(s, &indices, None)).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { number: self.number, keys, states })
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        self.keys.len() * 4 + self.states.iter().map(|s| s.get_array_memory_size()).sum::<usize>()
+    }
+}
+
+/// Groups that are being aggregated.
+#[derive(Debug)]
+pub struct Live {
+    /// The key of each group.
+    keys: Vec<u32>,
+    /// The group of each key.
+    groups: Vec<u32>,
+    rows: Vec<i64>,
+    accumulators: Vec<Accumulator>,
+    /// The group of each row at hand.
+    at_hand: Vec<usize>,
+}
+
+impl Live {
+    /// No groups yet.
+    pub fn new(aggregates: &[Aggregate]) -> Result<Self> {
+        let accumulators = aggregates.iter().map(Aggregate::accumulator).collect::<Result<_>>()?;
+        Ok(Self { keys: Vec::new(), groups: Vec::new(), rows: Vec::new(), accumulators, at_hand: Vec::new() })
+    }
+
+    /// The keys, in the groups' order, and how many rows each group has.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.keys.iter().copied().zip(self.rows.iter().copied())
+    }
+
+    #[inline]
+    fn group(&mut self, key: u32) -> usize {
+        let at = key as usize;
+        if at >= self.groups.len() {
+            self.groups.resize((at + 1).next_power_of_two(), NONE);
+        }
+        if self.groups[at] == NONE {
+            // No more groups than keys, whose numbers have 32 bits.
+            self.groups[at] = u32::try_from(self.keys.len()).unwrap_or(NONE);
+            self.keys.push(key);
+            self.rows.push(0);
+        }
+        self.groups[at] as usize
+    }
+
+    /// Adds rows whose keys are `numbers`.
+    pub fn update(&mut self, numbers: &[u32], rows: &RecordBatch, inputs: &[Inputs]) -> Result<()> {
+        let mut groups = std::mem::take(&mut self.at_hand);
+        groups.clear();
+        for &key in numbers {
+            let group = self.group(key);
+            self.rows[group] += 1;
+            groups.push(group);
+        }
+        let total = self.keys.len();
+        for (accumulator, inputs) in self.accumulators.iter_mut().zip(inputs) {
+            accumulator.update(inputs, rows, &groups, total)?;
+        }
+        self.at_hand = groups;
+        Ok(())
+    }
+
+    /// Adds a layer's states.
+    pub fn merge(&mut self, layer: &Layer, aggregates: &[Aggregate]) -> Result<()> {
+        let groups: Vec<usize> = layer.keys.iter().map(|&key| self.group(key)).collect();
+        for (&group, rows) in groups.iter().zip(layer.rows().values()) {
+            self.rows[group] += rows;
+        }
+        let mut at = 1;
+        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(aggregates) {
+            let width = aggregate.state_fields()?.len();
+            accumulator.merge(&layer.states[at..at + width], &groups, self.keys.len())?;
+            at += width;
+        }
+        Ok(())
+    }
+
+    /// Upper bounds of what an `approx_distinct` has seen for some keys.
+    pub fn distinct_at_most(&self, aggregate: usize, keys: &[u32]) -> Vec<u64> {
+        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else { return vec![u64::MAX / 4096; keys.len()] };
+        let group = |key: &u32| self.groups.get(*key as usize).copied().filter(|g| *g != NONE);
+        let mut groups: Vec<u32> = keys.iter().filter_map(group).collect();
+        groups.sort_unstable();
+        let counts = distinct.at_most(&groups);
+        let count = |g: u32| groups.binary_search(&g).map_or(0, |at| counts[at]);
+        keys.iter().map(|key| group(key).map_or(0, count)).collect()
+    }
+
+    /// The states, in layers of bounded size. Their numbers count from `next` on.
+    pub fn seal(mut self, next: &mut u64) -> Result<Vec<Layer>> {
+        let total = self.keys.len();
+        self.accumulators.iter_mut().for_each(|a| a.settle(total));
+        let mut layers = Vec::new();
+        for range in self.cuts() {
+            let mut states: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.rows[range.clone()].to_vec()))];
+            for accumulator in &mut self.accumulators {
+                states.extend(accumulator.take_states(range.clone(), range.end == total)?);
+            }
+            layers.push(Layer { number: *next, keys: self.keys[range].into(), states });
+            *next += 1;
+        }
+        Ok(layers)
+    }
+
+    fn cuts(&self) -> Vec<Range<usize>> {
+        let (mut cuts, mut start, mut bytes) = (Vec::new(), 0, 0);
+        for group in 0..self.keys.len() {
+            bytes += self.accumulators.iter().map(|a| a.state_len(group)).sum::<usize>();
+            if bytes > LAYER_BYTES {
+                cuts.push(start..group + 1);
+                (start, bytes) = (group + 1, 0);
+            }
+        }
+        if start < self.keys.len() {
+            cuts.push(start..self.keys.len());
+        }
+        cuts
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        self.keys.capacity() * 4
+            + self.groups.capacity() * 4
+            + self.rows.capacity() * 8
+            + self.accumulators.iter().map(Accumulator::size).sum::<usize>()
+    }
+}
+
+/// One pane.
+#[derive(Debug, Default)]
+pub struct Pane {
+    /// What is being aggregated.
+    pub live: Option<Live>,
+    /// What is done.
+    pub layers: Vec<Layer>,
+    /// So many of the layers came out of a merge.
+    folded: usize,
+}
+
+impl Pane {
+    /// Turns what is being aggregated into layers.
+    pub fn seal(&mut self, next: &mut u64) -> Result<()> {
+        if let Some(live) = self.live.take() {
+            self.layers.extend(live.seal(next)?);
+        }
+        Ok(())
+    }
+
+    /// Merges the layers if that pays: those that came since the last time have more groups than it left.
+    pub fn fold(&mut self, aggregates: &[Aggregate], next: &mut u64) -> Result<()> {
+        let (old, new) = self.layers.split_at(self.folded.min(self.layers.len()));
+        let rows = |layers: &[Layer]| layers.iter().map(|l| l.keys.len()).sum::<usize>();
+        let pays = rows(new) > rows(old).max(MIN_MERGE_ROWS) || new.len() > MAX_LAYERS;
+        if self.layers.len() < 2 || !pays {
+            return Ok(());
+        }
+        let mut merged = Live::new(aggregates)?;
+        for layer in &self.layers {
+            merged.merge(layer, aggregates)?;
+        }
+        self.layers = merged.seal(next)?;
+        self.folded = self.layers.len();
+        Ok(())
+    }
+
+    /// The keys and how many rows each has, layer by layer: a key may come more than once.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, i64)> {
+        let done = self.layers.iter().flat_map(|l| l.keys.iter().copied().zip(l.rows().values().iter().copied()));
+        done.chain(self.live.iter().flat_map(Live::counts))
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        self.live.as_ref().map_or(0, Live::size) + self.layers.iter().map(Layer::size).sum::<usize>()
+    }
+
+    /// Gives the keys new numbers: `renumbered[old]`.
+    pub fn renumber(&mut self, renumbered: &[u32]) {
+        for layer in &mut self.layers {
+            layer.keys = layer.keys.iter().map(|&key| renumbered[key as usize]).collect();
+        }
+        if let Some(live) = &mut self.live {
+            let mut groups = Vec::new();
+            for (group, key) in live.keys.iter_mut().enumerate() {
+                *key = renumbered[*key as usize];
+                let at = *key as usize;
+                if at >= groups.len() {
+                    groups.resize(at + 1, NONE);
+                }
+                groups[at] = u32::try_from(group).unwrap_or(NONE);
+            }
+            live.groups = groups;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the rows of a store come from: `requests` through filters and computed columns, or, for the rare rule that does more
+//! below its lowest aggregate (a join with a lookup), through a plan of its own.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+
+use crate::engine::leaf::Slot;
+use crate::engine::program::{Expr, Program};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+
+/// A plan over a slot that takes the rows of `requests` with the window's bounds, both of which hold the row's `ts`.
+#[derive(Debug, Clone)]
+pub struct Below {
+    /// Takes the rows.
+    pub slot: Arc<Slot>,
+    /// What is done with them.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// How it runs.
+    pub context: Arc<TaskContext>,
+    /// Position of a bound in its result.
+    pub ts: usize,
+}
+
+/// The rows that are grouped.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// All must be true of a row.
+    pub filters: Vec<Expr>,
+    below: Option<Below>,
+    program: Option<Program>,
+}
+
+impl Source {
+    /// The rows of `requests` for which all of `filters` are true.
+    pub fn requests(filters: Vec<Expr>) -> Self {
+        Self { filters, below: None, program: None }
+    }
+
+    /// The rows of a plan.
+    pub fn plan(below: Below) -> Self {
+        Self { filters: Vec::new(), below: Some(below), program: None }
+    }
+
+    /// Whether both give the same rows.
+    pub fn same(&self, other: &Self) -> bool {
+        self.below.is_none() && other.below.is_none() && self.filters == other.filters
+    }
+
+    /// In words that a checkpoint can compare.
+    pub fn describe(&self) -> String {
+        let filters: Vec<_> = self.filters.iter().map(ToString::to_string).collect();
+        match &self.below {
+            None if filters.is_empty() => "requests".into(),
+            None => format!("requests WHERE {}", filters.join(" AND ")),
+            Some(below) => displayable(below.plan.as_ref()).indent(false).to_string(),
+        }
+    }
+
+    fn schema(&self, requests: &Schema) -> SchemaRef {
+        self.below.as_ref().map_or_else(|| Arc::new(requests.clone()), |b| b.plan.schema())
+    }
+
+    /// The types of some expressions over its rows.
+    pub fn types_of(&self, requests: &Schema, expressions: &[Expr]) -> Result<Vec<DataType>> {
+        let schema = self.schema(requests);
+        expressions.iter().map(|e| e.data_type(&schema)).collect()
+    }
+
+    /// Makes ready to give these columns: where each will be in [`Source::rows`]. The first column there is `ts`.
+    pub fn prepare(&mut self, requests: &Schema, keys: &[Expr], wanted: &[Expr]) -> Result<Vec<usize>> {
+        let schema = self.schema(requests);
+        let ts = self.below.as_ref().map_or(tripline_ingest::table::columns::TS, |b| b.ts);
+        let ts = Arc::new(Column::new(schema.field(ts).name(), ts)) as Expr;
+        let all: Vec<Expr> = [ts].into_iter().chain(keys.iter().chain(wanted).cloned()).collect();
+        let program = Program::new(&schema, &self.filters, &all)?;
+        let outputs = program.outputs[1..].to_vec();
+        self.program = Some(program);
+        Ok(outputs)
+    }
+
+    /// Where `ts` is in [`Source::rows`].
+    pub fn ts(&self) -> usize {
+        self.program.as_ref().map_or(0, |p| p.outputs[0])
+    }
+
+    /// The rows for a batch of `requests` with bounds.
+    pub async fn rows(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        let Some(program) = &self.program else { return Ok(Vec::new()) };
+        let Some(below) = &self.below else { return Ok(vec![program.run(batch)?]) };
+        below.slot.put(vec![batch.clone()]);
+        let rows = collect(reset_plan_states(Arc::clone(&below.plan))?, Arc::clone(&below.context)).await;
+        below.slot.put(Vec::new());
+        rows?.iter().map(|rows| program.run(rows)).collect()
+    }
+}

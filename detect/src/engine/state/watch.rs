@@ -1,0 +1,145 @@
+//! Which groups of an open window may already be enough for a finding.
+//!
+//! For each key a watch counts its rows in the newest window. No aggregate with a threshold can be above that count, so only
+//! keys that reach it are worth a look, and the next look is due only when enough rows have come to make a difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PaneKey;
+use super::pane::Pane;
+
+/// What a rule must reach before its rows can be findings: its `HAVING count(*) >= 500`, say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threshold {
+    /// Rows, at least.
+    pub rows: i64,
+    /// Position of an `approx_distinct` among the aggregates, and what it must reach.
+    pub distinct: Option<(usize, u64)>,
+}
+
+/// Watches the newest window of one rule.
+#[derive(Debug)]
+pub struct Watch {
+    /// The rule's number.
+    pub rule: usize,
+    /// Length of its windows, µs.
+    pub size: i64,
+    /// When a key is worth a look.
+    pub threshold: Threshold,
+    /// Rows of each key in `from..to`.
+    counts: Vec<u32>,
+    from: i64,
+    to: i64,
+    /// The number of rows at which a key is looked at next; and the end of a window that told about it.
+    next: BTreeMap<u32, Next>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Rows(u32),
+    /// Told: not again in a window that starts before this.
+    After(i64),
+}
+
+impl Watch {
+    /// Nothing seen yet.
+    pub fn new(rule: usize, size: i64, threshold: Threshold) -> Self {
+        Self { rule, size, threshold, counts: Vec::new(), from: i64::MIN, to: i64::MIN, next: BTreeMap::new() }
+    }
+
+    /// The window that is watched: its start and end, µs.
+    pub fn window(&self) -> (i64, i64) {
+        (self.from, self.to)
+    }
+
+    /// Moves on to the window that ends at `to`, if that is later than the one at hand.
+    pub fn advance(&mut self, to: i64, panes: &BTreeMap<PaneKey, Pane>, slide: i64) {
+        if to <= self.to {
+            return;
+        }
+        let from = to - self.size;
+        for pane in in_time(panes, self.from, from.min(self.to), slide) {
+            for (key, rows) in pane.counts() {
+                let count = &mut self.counts[key as usize];
+                *count = count.saturating_sub(clamp(rows));
+            }
+        }
+        (self.from, self.to) = (from, to);
+        self.next.retain(|_, next| !matches!(next, Next::After(start) if *start <= from));
+        // What a key had in the panes that are gone may be missing at its next look.
+        self.next.retain(|_, next| matches!(next, Next::After(_)));
+    }
+
+    /// Counts rows of the newest pane; the keys that are worth a look.
+    pub fn count(&mut self, numbers: &[u32], keys: usize) -> BTreeSet<u32> {
+        if self.counts.len() < keys {
+            self.counts.resize(keys.next_power_of_two(), 0);
+        }
+        let enough = clamp(self.threshold.rows);
+        let mut candidates = BTreeSet::new();
+        for &key in numbers {
+            let count = &mut self.counts[key as usize];
+            *count = count.saturating_add(1);
+            if *count >= enough {
+                candidates.insert(key);
+            }
+        }
+        candidates.retain(|key| match self.next.get(key) {
+            None => true,
+            Some(Next::Rows(rows)) => self.counts[*key as usize] >= *rows,
+            Some(Next::After(_)) => false,
+        });
+        candidates
+    }
+
+    /// A look at a key found too little: at least `missing` more rows are needed.
+    pub fn look_again(&mut self, key: u32, missing: u64) {
+        let count = self.counts.get(key as usize).copied().unwrap_or(0);
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX).max(MIN_STEP).max(count / 64);
+        self.next.insert(key, Next::Rows(count.saturating_add(missing)));
+    }
+
+    /// A look at a key told a finding: not again before a window that shares no pane with this one.
+    pub fn told(&mut self, key: u32) {
+        self.next.insert(key, Next::After(self.to));
+    }
+
+    /// Counts anew what the panes hold.
+    pub fn recount(&mut self, panes: &BTreeMap<PaneKey, Pane>, slide: i64, keys: usize) {
+        self.counts = vec![0; keys.next_power_of_two()];
+        for pane in in_time(panes, self.from, self.to, slide) {
+            for (key, rows) in pane.counts() {
+                let count = &mut self.counts[key as usize];
+                *count = count.saturating_add(clamp(rows));
+            }
+        }
+    }
+
+    /// Gives the keys new numbers: `renumbered[old]`, where it is not `u32::MAX`.
+    pub fn renumber(&mut self, renumbered: &[u32]) {
+        let next = std::mem::take(&mut self.next);
+        self.next = next
+            .into_iter()
+            .filter_map(|(key, next)| Some((renumbered.get(key as usize).copied().filter(|n| *n != u32::MAX)?, next)))
+            .collect();
+    }
+
+    /// Memory, bytes.
+    pub fn size(&self) -> usize {
+        self.counts.capacity() * 4 + self.next.len() * 24
+    }
+}
+
+/// A failed look is not repeated before so many more rows of the key.
+const MIN_STEP: u32 = 8;
+
+/// The panes in `from..to` without what came late.
+pub fn in_time(panes: &BTreeMap<PaneKey, Pane>, from: i64, to: i64, slide: i64) -> impl Iterator<Item = &Pane> {
+    let to = to.max(from);
+    let range = PaneKey { pane: from, first_end: i64::MIN }..PaneKey { pane: to, first_end: i64::MIN };
+    panes.range(range).filter(move |(key, _)| key.first_end == key.pane + slide).map(|(_, pane)| pane)
+}
+
+fn clamp(rows: i64) -> u32 {
+    u32::try_from(rows.max(0)).unwrap_or(u32::MAX)
+}
