@@ -7,7 +7,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use datafusion::common::{DataFusionError, Result};
 use serde_json::{Map, Value};
-use tripline_alert::{Finding, Window};
+use tripline_alert::{Finding, Phase, Window};
 
 use crate::engine::Closed;
 use crate::engine::window::{WINDOW_END, WINDOW_START};
@@ -29,6 +29,7 @@ pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
                 severity: header.severity,
                 entity,
                 window: Window { start: closed.start, end: closed.end },
+                phase: Phase::Closed,
                 values: row,
                 detected_at: closed.end.saturating_add(delay),
                 owasp: header.owasp.clone(),

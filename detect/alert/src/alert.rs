@@ -14,7 +14,7 @@ use crate::time;
 pub enum Status {
     /// The episode's first finding.
     Firing,
-    /// A later finding of the same episode.
+    /// A later finding of the same episode, or the final numbers of an early one.
     Updated,
     /// The episode is over.
     Resolved,
@@ -48,15 +48,21 @@ pub struct Alert {
     pub status: Status,
     /// What it is about.
     pub entity: BTreeMap<String, Value>,
-    /// The newest window with a finding.
+    /// The window that `values` are of: the newest closed one with a finding, or a newer one that is still open.
     pub window: Window,
+    /// Whether that window is still open: its numbers will grow.
+    #[serde(default)]
+    pub provisional: bool,
     /// Start of the episode's earliest window.
     #[serde(with = "time::rfc3339")]
     pub first_seen: i64,
-    /// When, in event time, this status was known: when the newest finding was, or when the episode was over.
+    /// When, in event time, the alert fired: `detected_at` of its first state. `None` if a program fired it that did not keep it.
+    #[serde(with = "time::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+    pub fired_at: Option<i64>,
+    /// When, in event time, what this state shows was known: the numbers of `window`, or that the episode was over.
     #[serde(with = "time::rfc3339")]
     pub detected_at: i64,
-    /// The newest window's other columns.
+    /// The window's other columns.
     pub values: Map<String, Value>,
     /// Log lines of the newest finding that came with any.
     pub evidence: Vec<Evidence>,

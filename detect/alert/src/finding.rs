@@ -1,4 +1,4 @@
-//! What a rule found: one output row for one closed window, and the identity of what it is about.
+//! What a rule found: one output row for one window, and the identity of what it is about.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,7 +92,19 @@ pub struct Evidence {
     pub raw: String,
 }
 
-/// One output row of a rule for one closed window.
+/// What a finding's numbers are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Of a window that is still open, as of the row that settled that it will be found. The window's close confirms it with a
+    /// [`Phase::Closed`] finding of the same rule, entity and window.
+    Early,
+    /// Of a whole window.
+    #[default]
+    Closed,
+}
+
+/// One output row of a rule for one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// The rule's id, such as `api1/object-enumeration`.
@@ -105,6 +117,8 @@ pub struct Finding {
     pub entity: BTreeMap<String, Value>,
     /// When the requests were.
     pub window: Window,
+    /// Whether the window is closed.
+    pub phase: Phase,
     /// The other columns of the row.
     pub values: Map<String, Value>,
     /// When the engine knew: event time, µs.

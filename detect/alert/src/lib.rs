@@ -1,6 +1,6 @@
 //! From findings to alerts to signed webhooks.
 //!
-//! A rule's row for one closed window is a [`Finding`]. Findings of one rule about one entity share a [`fingerprint`];
+//! A rule's row for one window is a [`Finding`], early while the window is open and final once it is closed. Findings of one rule about one entity share a [`fingerprint`];
 //! those that are close in event time form an *episode*, and an episode is what a person sees: an [`Alert`], which
 //! fires, is updated, and is resolved. The tour, in the order in which data flows:
 //!
@@ -38,7 +38,7 @@ pub use alert::{Alert, Status};
 pub use deliver::{Outcome, Sender, Timeouts, Waker};
 pub use destination::{Destination, DestinationError, Settings, Style};
 pub use error::StoreError;
-pub use finding::{Evidence, Finding, Severity, Window, fingerprint};
+pub use finding::{Evidence, Finding, Phase, Severity, Window, fingerprint};
 pub use lifecycle::{Change, Lifecycle};
 pub use outbox::{Entry, Outbox};
 pub use secret::Secret;

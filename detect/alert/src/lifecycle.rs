@@ -13,16 +13,28 @@
 //!
 //! Sequence numbers count the findings of an episode in that order, `resolved` is the last: with the windows given, every
 //! alert's id, sequence and content is given. [`Lifecycle::step`] takes care of the order within a batch.
+//!
+//! A window may be told early, while it is open ([`Phase::Early`]). What that adds:
+//!
+//! * An early finding counts only if it is news, i.e. if its window starts no sooner than the last window told has ended: of
+//!   windows that overlap, the first is told early, the others when they close.
+//! * The close of a window that was told early is no further finding but a state of its own: it brings the final numbers. Final
+//!   numbers replace provisional ones whatever their windows.
+//! * Where an early finding would begin the next episode while the one before is not yet over, it waits for that: windows
+//!   that are still to close may join the two, and a fingerprint has one open alert at a time.
+//!
+//! Given that the windows of an entity are told in the order of their ends, early or not, episodes and ids are the same as
+//! if nothing was told early; sequence numbers are not, since they count the states that there were.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Status};
-use crate::finding::Finding;
+use crate::finding::{Finding, Phase};
 use crate::json;
 
-/// An open alert is notified again no sooner than this after the window last notified: one hour of event time, µs.
+/// An open alert is notified again no sooner than this after the finding last notified: one hour of event time, µs.
 const UPDATE_EVERY: i64 = 3_600_000_000;
 /// How long after its end a resolved episode is remembered, so that its findings, told again, do not fire again: one day
 /// of event time, µs.
@@ -48,6 +60,8 @@ pub struct Lifecycle {
     resolved: BTreeMap<String, i64>,
     /// Resolved by `observe`, to be told by the next `advance`.
     untold: Vec<Alert>,
+    /// Early findings for which the open episode must be over first. Not stored: after a restart the window's close tells.
+    waiting: BTreeMap<String, Finding>,
     /// Nothing becomes due while the watermark is at or before this.
     next_due: Option<i64>,
 }
@@ -59,8 +73,21 @@ pub struct Episode {
     pub alert: Alert,
     quiet: i64,
     longest: i64,
-    notified_end: i64,
+    /// End of the last window told; the alert may show one before it.
+    #[serde(default = "before_all")]
+    last_end: i64,
+    /// `detected_at` of the finding last notified.
+    #[serde(alias = "notified_end")]
+    notified_at: i64,
     recent_ends: BTreeSet<i64>,
+    /// Ends of windows told early whose close is still to be told.
+    #[serde(default)]
+    unconfirmed: BTreeSet<i64>,
+}
+
+/// Episodes stored before there were early findings show their last window.
+fn before_all() -> i64 {
+    i64::MIN
 }
 
 impl Lifecycle {
@@ -86,7 +113,7 @@ impl Lifecycle {
     pub fn step(&mut self, mut findings: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
         findings.sort_by_cached_key(|f| {
             let values = json::canonical(&f.values.clone().into());
-            (f.window.end, f.window.start, f.rule.clone(), f.fingerprint(), values)
+            (f.window.end, f.window.start, f.rule.clone(), f.fingerprint(), f.phase, values)
         });
         let mut changes = Vec::new();
         for finding in findings {
@@ -98,7 +125,8 @@ impl Lifecycle {
         changes
     }
 
-    /// Takes one finding. `firing` for a new episode, `updated` otherwise, `None` if this window was recorded before.
+    /// Takes one finding. `firing` for a new episode, `updated` otherwise, `None` if it is no news: this window was recorded
+    /// before, or it is still open and better told when it closes.
     ///
     /// Findings of one fingerprint come in the order of their windows' ends ([`Lifecycle::step`] sorts). A window that
     /// closes late is counted where it belongs, but the alert keeps showing the newest window.
@@ -106,21 +134,27 @@ impl Lifecycle {
         self.record(finding).map(|change| change.alert)
     }
 
-    /// Moves event time on: the alerts that are resolved by it, in the order in which they were. What every window that
-    /// ends at or before the watermark found must have been told before.
+    /// Moves event time on: the alerts that are resolved by it, in the order in which they were, and those that waited for it to
+    /// fire. What every window that ends at or before the watermark found must have been told before.
     pub fn advance(&mut self, watermark: i64) -> Vec<Alert> {
         let mut told = std::mem::take(&mut self.untold);
         if self.next_due.is_none_or(|due| watermark <= due) {
             return told;
         }
-        let mut over: Vec<_> =
-            self.open.extract_if(.., |_, e| e.over_at() < watermark).map(|(_, episode)| episode.resolve()).collect();
+        let over: Vec<Episode> = self.open.extract_if(.., |_, e| e.over_at() < watermark).map(|(_, e)| e).collect();
+        let mut over: Vec<Alert> = over.into_iter().map(|episode| self.resolve(episode)).collect();
         over.sort_by(|a, b| (a.detected_at, &a.fingerprint).cmp(&(b.detected_at, &b.fingerprint)));
-        self.resolved.extend(over.iter().map(|alert| (alert.fingerprint.clone(), alert.window.end)));
+        let waited: Vec<Finding> = over.iter().filter_map(|alert| self.waiting.remove(&alert.fingerprint)).collect();
         self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
         self.next_due = self.open.values().map(Episode::over_at).min();
         told.extend(over);
+        told.extend(waited.into_iter().filter_map(|finding| self.observe(finding)));
         told
+    }
+
+    /// The end of the last window of a resolved episode.
+    pub(crate) fn resolved_end(&self, fingerprint: &str) -> Option<i64> {
+        self.resolved.get(fingerprint).copied()
     }
 
     /// Resolved episodes whose last window ended before this need not be kept.
@@ -136,9 +170,14 @@ impl Lifecycle {
                 self.next_due = self.next_due.min(Some(episode.over_at()));
                 return change;
             }
-            let before = self.open.remove(&fingerprint)?.resolve();
-            self.resolved.insert(fingerprint.clone(), before.window.end);
-            self.untold.push(before);
+            if finding.phase == Phase::Early {
+                self.waiting.entry(fingerprint).or_insert(finding);
+                return None;
+            }
+            self.waiting.remove(&fingerprint);
+            let before = self.open.remove(&fingerprint)?;
+            let resolved = self.resolve(before);
+            self.untold.push(resolved);
         }
         if self.resolved.get(&fingerprint).is_some_and(|&end| finding.window.end <= end) {
             return None;
@@ -149,6 +188,11 @@ impl Lifecycle {
         self.next_due = Some(self.next_due.map_or(due, |d| d.min(due)));
         self.open.insert(fingerprint, episode);
         Some(change)
+    }
+
+    fn resolve(&mut self, episode: Episode) -> Alert {
+        self.resolved.insert(episode.alert.fingerprint.clone(), episode.end());
+        episode.resolve()
     }
 }
 
@@ -161,6 +205,7 @@ impl Change {
 impl Episode {
     fn begin(fingerprint: String, finding: Finding) -> Self {
         let window = finding.window;
+        let provisional = finding.phase == Phase::Early;
         let mut alert = Alert {
             id: Alert::id(&fingerprint, window.start),
             rule: finding.rule,
@@ -169,7 +214,9 @@ impl Episode {
             status: Status::Firing,
             entity: finding.entity,
             window,
+            provisional,
             first_seen: window.start,
+            fired_at: Some(finding.detected_at),
             detected_at: finding.detected_at,
             values: finding.values,
             evidence: finding.evidence,
@@ -186,60 +233,98 @@ impl Episode {
             alert,
             quiet: finding.quiet.max(0),
             longest: window.length(),
-            notified_end: window.end,
+            last_end: window.end,
+            notified_at: finding.detected_at,
             recent_ends: BTreeSet::from([window.end]),
+            unconfirmed: provisional.then_some(window.end).into_iter().collect(),
         }
+    }
+
+    /// End of the last window told.
+    fn end(&self) -> i64 {
+        self.last_end.max(self.alert.window.end)
     }
 
     /// Whether a finding is of this episode.
     fn holds(&self, finding: &Finding) -> bool {
-        finding.window.start <= self.alert.window.end.saturating_add(self.quiet)
+        finding.window.start <= self.end().saturating_add(self.quiet)
     }
 
-    /// When the watermark is past this, no window to come can join.
+    /// When the watermark is past this, no window to come can join, and those told early are closed.
     fn over_at(&self) -> i64 {
-        self.alert.window.end.saturating_add(self.quiet).saturating_add(self.longest)
+        self.end().saturating_add(self.quiet).saturating_add(self.longest)
     }
 
     fn update(&mut self, finding: Finding) -> Option<Change> {
         let window = finding.window;
-        let forgotten = self.recent_ends.len() >= RECENT && self.recent_ends.first().is_some_and(|&e| window.end < e);
-        if forgotten || !self.recent_ends.insert(window.end) {
+        let early = finding.phase == Phase::Early;
+        if early && window.start < self.end() {
             return None;
         }
-        if self.recent_ends.len() > RECENT {
-            self.recent_ends.pop_first();
+        let confirms = !early && self.unconfirmed.remove(&window.end);
+        let shown = early || self.alert.provisional || window.end > self.alert.window.end;
+        let news = if confirms { shown } else { self.remember(window.end) };
+        if !news {
+            return None;
+        }
+        if early {
+            keep_recent(&mut self.unconfirmed, window.end);
+        }
+        if window.end >= self.end() {
+            self.last_end = window.end;
+            self.quiet = finding.quiet.max(0);
         }
         self.longest = self.longest.max(window.length());
-        let alert = &mut self.alert;
-        alert.status = Status::Updated;
-        alert.sequence += 1;
-        alert.findings += 1;
-        alert.first_seen = alert.first_seen.min(window.start);
-        if window.end > alert.window.end {
-            self.quiet = finding.quiet.max(0);
-            alert.window = window;
-            alert.detected_at = finding.detected_at;
-            alert.title = finding.title;
-            alert.severity = finding.severity;
-            alert.values = finding.values;
-            alert.owasp = finding.owasp;
-            alert.attack = finding.attack;
-            if !finding.evidence.is_empty() {
-                alert.evidence = finding.evidence;
-            }
-            alert.trim();
-        }
-        let notify = alert.window.end.saturating_sub(self.notified_end) >= UPDATE_EVERY;
+        let notify = finding.detected_at.saturating_sub(self.notified_at) >= UPDATE_EVERY;
         if notify {
-            self.notified_end = alert.window.end;
+            self.notified_at = finding.detected_at;
         }
-        Some(Change { alert: alert.clone(), notify })
+        self.alert.status = Status::Updated;
+        self.alert.sequence += 1;
+        self.alert.findings += u64::from(!confirms);
+        self.alert.first_seen = self.alert.first_seen.min(window.start);
+        if shown {
+            self.alert.show(finding);
+        }
+        Some(Change { alert: self.alert.clone(), notify })
+    }
+
+    /// Returns whether this end is new.
+    fn remember(&mut self, end: i64) -> bool {
+        let forgotten = self.recent_ends.len() >= RECENT && self.recent_ends.first().is_some_and(|&e| end < e);
+        !forgotten && keep_recent(&mut self.recent_ends, end)
     }
 
     fn resolve(self) -> Alert {
         let detected_at = self.over_at();
         let sequence = self.alert.sequence + 1;
         Alert { status: Status::Resolved, detected_at, sequence, ..self.alert }
+    }
+}
+
+/// Adds an end and, if there are too many, lets go of the first. Returns whether it was new.
+fn keep_recent(ends: &mut BTreeSet<i64>, end: i64) -> bool {
+    let new = ends.insert(end);
+    if ends.len() > RECENT {
+        ends.pop_first();
+    }
+    new
+}
+
+impl Alert {
+    /// Shows a finding's numbers in place of those before.
+    fn show(&mut self, finding: Finding) {
+        self.window = finding.window;
+        self.provisional = finding.phase == Phase::Early;
+        self.detected_at = finding.detected_at;
+        self.title = finding.title;
+        self.severity = finding.severity;
+        self.values = finding.values;
+        self.owasp = finding.owasp;
+        self.attack = finding.attack;
+        if !finding.evidence.is_empty() {
+            self.evidence = finding.evidence;
+        }
+        self.trim();
     }
 }

@@ -199,8 +199,10 @@ fn write_alerts(
     let ended = changes.iter().filter(|c| c.alert.status == Status::Resolved);
     for alert in ended.map(|c| &c.alert) {
         db.prepare_cached("DELETE FROM episode WHERE fingerprint = ?1")?.execute([&alert.fingerprint])?;
-        db.prepare_cached("INSERT OR REPLACE INTO resolved (fingerprint, last_end) VALUES (?1, ?2)")?
-            .execute(params![alert.fingerprint, alert.window.end])?;
+        if let Some(end) = lifecycle.resolved_end(&alert.fingerprint) {
+            db.prepare_cached("INSERT OR REPLACE INTO resolved (fingerprint, last_end) VALUES (?1, ?2)")?
+                .execute(params![alert.fingerprint, end])?;
+        }
     }
     let touched: BTreeSet<_> = changes.iter().map(|c| c.alert.fingerprint.as_str()).collect();
     for (fingerprint, episode) in touched.into_iter().filter_map(|f| Some((f, lifecycle.episode(f)?))) {

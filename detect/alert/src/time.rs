@@ -24,6 +24,26 @@ pub(crate) mod rfc3339 {
         let text = String::deserialize(deserializer)?;
         text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(D::Error::custom)
     }
+
+    /// For an `Option<i64>`.
+    pub(crate) mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        // The reference is serde's signature.
+        #[allow(clippy::ref_option)]
+        pub(crate) fn serialize<S: Serializer>(us: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+            match us {
+                Some(us) => super::serialize(us, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+            #[derive(Deserialize)]
+            struct Text(#[serde(with = "super")] i64);
+            Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(us)| us))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) fn request(alert: &Alert) -> serde_json::Result<Request> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Evidence, Finding, Severity, Window};
+    use crate::finding::{Evidence, Finding, Phase, Severity, Window};
     use crate::lifecycle::Lifecycle;
     use serde_json::json;
 
@@ -40,6 +40,7 @@ mod tests {
                 severity: Severity::High,
                 entity: [("client".to_owned(), json!("192.0.2.7")), ("user".to_owned(), json!(null))].into(),
                 window: Window { start, end: start + hour },
+                phase: Phase::Closed,
                 values: [("objects".to_owned(), json!(812)), ("share".to_owned(), json!(0.25))].into_iter().collect(),
                 detected_at: start + hour + 500_000,
                 owasp: vec!["API1:2023".into()],
@@ -57,7 +58,8 @@ mod tests {
             r#""rule":"api1/object-enumeration","title":"One client reads very many different objects","severity":"high","#,
             r#""status":"firing","entity":{"client":"192.0.2.7","user":null},"#,
             r#""window":{"start":"2023-11-14T22:13:20Z","end":"2023-11-14T23:13:20Z"},"#,
-            r#""first_seen":"2023-11-14T22:13:20Z","detected_at":"2023-11-14T23:13:20.5Z","#,
+            r#""provisional":false,"first_seen":"2023-11-14T22:13:20Z","#,
+            r#""fired_at":"2023-11-14T23:13:20.5Z","detected_at":"2023-11-14T23:13:20.5Z","#,
             r#""values":{"objects":812,"share":0.25},"#,
             r#""evidence":[{"source":"access.log","offset":4096,"raw":"\u001b[2J\u003c/script\u003e"}],"#,
             r#""owasp":["API1:2023"],"attack":["T1213"],"fingerprint":"FINGERPRINT","#,

@@ -8,7 +8,7 @@ use tripline_alert::{Alert, Change, Finding, Lifecycle, Status};
 use crate::support::{MINUTE, finding};
 
 /// All that must not depend on how the log was cut.
-type Told = BTreeMap<String, Vec<(String, u64, Status, i64, i64, u64, i64, bool)>>;
+pub(crate) type Told = BTreeMap<String, Vec<(String, u64, Status, i64, i64, u64, i64, bool)>>;
 
 fn told(changes: impl IntoIterator<Item = Change>) -> Told {
     let mut told = Told::new();
@@ -21,7 +21,7 @@ fn told(changes: impl IntoIterator<Item = Change>) -> Told {
 
 /// The definition, naively: two findings are together if the later one's window starts within `quiet` of the end of the
 /// earlier one's; episodes are what that joins, directly or through others.
-fn model(findings: &[Finding], end_of_time: i64) -> Told {
+pub(crate) fn model(findings: &[Finding], end_of_time: i64) -> Told {
     let mut by_entity: BTreeMap<String, BTreeMap<i64, &Finding>> = BTreeMap::new();
     for f in findings {
         by_entity.entry(f.fingerprint()).or_default().insert(f.window.end, f);
@@ -124,14 +124,14 @@ proptest! {
 }
 
 /// As after a restart; what is resolved is forgotten, which only replays could notice.
-fn reloaded(lifecycle: &Lifecycle) -> Lifecycle {
+pub(crate) fn reloaded(lifecycle: &Lifecycle) -> Lifecycle {
     let fingerprints: Vec<String> = lifecycle.open().map(|a| a.fingerprint.clone()).collect();
     let json: Vec<String> =
         fingerprints.iter().map(|f| serde_json::to_string(lifecycle.episode(f).unwrap()).unwrap()).collect();
     Lifecycle::restore(json.iter().map(|e| serde_json::from_str(e).unwrap()), [])
 }
 
-fn shuffle<T>(items: &mut [T], random: &mut u64) {
+pub(crate) fn shuffle<T>(items: &mut [T], random: &mut u64) {
     for i in (1..items.len()).rev() {
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         items.swap(i, usize::try_from(*random >> 33).unwrap() % (i + 1));

@@ -5,6 +5,7 @@
 
 mod config;
 mod delivery;
+mod early;
 mod http;
 mod lifecycle;
 mod secrets;

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tripline_alert::{Commit, Destination, Evidence, Finding, Settings, Severity, Window};
+use tripline_alert::{Commit, Destination, Evidence, Finding, Phase, Settings, Severity, Window};
 
 /// One minute of event time.
 pub(crate) const MINUTE: i64 = 60_000_000;
@@ -26,6 +26,7 @@ pub(crate) fn finding(client: &str, start: i64, end: i64) -> Finding {
         severity: Severity::High,
         entity: [("client".to_owned(), json!(client))].into(),
         window,
+        phase: Phase::Closed,
         values: [
             ("requests".to_owned(), json!(end)),
             ("share".to_owned(), json!(f64::from(i32::try_from(end).unwrap()) / 7.0)),
