@@ -9,14 +9,14 @@ use datafusion::common::{DataFusionError, Result};
 use serde_json::{Map, Value};
 use tripline_alert::{Finding, Phase, Window};
 
-use crate::engine::Closed;
+use crate::engine::Found;
 use crate::engine::window::{WINDOW_END, WINDOW_START};
 
-/// The findings in a closed window, in the order of their entities. `delay`: how long after the window's end its rows are
-/// known, in event time: the allowed lateness, µs.
-pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
-    let header = &closed.rule.header;
-    let mut findings: Vec<Finding> = json_rows(&closed.rows)?
+/// The findings in a window, in the order of their entities. `delay`: how long after a window's end its rows are known, in event
+/// time: the allowed lateness, µs. (Rows of an open window are known with the request that settled them.)
+pub fn findings(found: &Found, delay: i64) -> Result<Vec<Finding>> {
+    let header = &found.rule.header;
+    let mut findings: Vec<Finding> = json_rows(&found.rows)?
         .into_iter()
         .map(|mut row| {
             row.remove(WINDOW_START);
@@ -24,14 +24,14 @@ pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
             let take = |name: &String| (name.clone(), row.remove(name).unwrap_or(Value::Null));
             let entity: BTreeMap<String, Value> = header.entity.iter().map(take).collect();
             Finding {
-                rule: closed.rule.id.clone(),
+                rule: found.rule.id.clone(),
                 title: header.title.clone(),
                 severity: header.severity,
                 entity,
-                window: Window { start: closed.start, end: closed.end },
-                phase: Phase::Closed,
+                window: Window { start: found.start, end: found.end },
+                phase: if found.early.is_some() { Phase::Early } else { Phase::Closed },
                 values: row,
-                detected_at: closed.end.saturating_add(delay),
+                detected_at: found.early.unwrap_or_else(|| found.end.saturating_add(delay)),
                 owasp: header.owasp.clone(),
                 attack: header.attack.clone(),
                 quiet: header.quiet,

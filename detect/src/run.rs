@@ -17,7 +17,7 @@ use tripline_alert::{
 use tripline_ingest::{Level, Position, Source, Tailer, Wake};
 
 use crate::config::Config;
-use crate::engine::{Engine, FileRows, checkpoint};
+use crate::engine::{Engine, FileRows, Found, checkpoint};
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
 
@@ -186,13 +186,16 @@ impl Follower {
 
     /// One epoch. Returns whether there may be more to read at once.
     async fn epoch(&mut self) -> Result<bool, RunError> {
-        let rows = self.take_in().await?;
+        let (rows, early) = self.take_in().await?;
         let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now());
         let closed = self.engine.advance(watermark.unwrap_or(i64::MIN)).await?;
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
-        for closed in &closed {
-            found.extend(findings(closed, delay)?);
+        for rows in early.iter().chain(&closed) {
+            found.extend(findings(rows, delay)?);
+        }
+        for trouble in self.engine.take_troubles() {
+            tracing::error!(rules = trouble.rules.join(", "), "{}", trouble.message);
         }
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
         if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
@@ -201,8 +204,9 @@ impl Follower {
         Ok(rows >= EPOCH_ROWS)
     }
 
-    /// Reads what the files have gained, up to an epoch's worth, and gives it to the engine.
-    async fn take_in(&mut self) -> Result<usize, RunError> {
+    /// Reads what the files have gained, up to an epoch's worth, and gives it to the engine. Returns how many rows, and what they
+    /// settled in open windows.
+    async fn take_in(&mut self) -> Result<(usize, Vec<Found>), RunError> {
         let mut files = Vec::new();
         let mut rows = 0;
         while rows < EPOCH_ROWS {
@@ -219,8 +223,7 @@ impl Follower {
                 lateness: next.lateness_us,
             });
         }
-        self.engine.push(&files).await?;
-        Ok(rows)
+        Ok((rows, self.engine.push(&files).await?))
     }
 
     fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {

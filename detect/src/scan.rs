@@ -9,7 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 use tokio::sync::mpsc;
 use tripline_alert::Finding;
 
-use crate::engine::{Engine, FileRows};
+use crate::engine::{Engine, FileRows, Trouble};
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
 use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
@@ -34,6 +34,8 @@ pub struct ScanSummary {
     pub read: ReadSummary,
     /// Rows that came too late for at least one window.
     pub late_rows: u64,
+    /// What went wrong in single rules.
+    pub troubles: Vec<Trouble>,
 }
 
 /// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity).
@@ -62,7 +64,9 @@ pub async fn scan(
         for file in &files {
             exceptions.count(&file.rows)?;
         }
-        engine.push(&files).await?;
+        for early in engine.push(&files).await? {
+            found(findings(&early, delay)?);
+        }
         for closed in engine.advance(chunk.watermark).await? {
             found(findings(&closed, delay)?);
         }
@@ -71,7 +75,7 @@ pub async fn scan(
         found(findings(&closed, delay)?);
     }
     let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
-    Ok(ScanSummary { read, late_rows: engine.late_rows() })
+    Ok(ScanSummary { read, late_rows: engine.late_rows(), troubles: engine.take_troubles() })
 }
 
 impl Period {

@@ -101,7 +101,11 @@ pub async fn main(args: Args) -> Result<Outcome> {
     if !args.quiet {
         eprint!("{}", summary::render(&scanned.read, scanned.late_rows, &setup.exceptions, started.elapsed()));
     }
-    let incomplete = unusable || !setup.problems.is_empty() || !scanned.read.problems.is_empty();
+    for trouble in &scanned.troubles {
+        eprintln!("error: {}", trouble.message);
+    }
+    let incomplete =
+        unusable || !setup.problems.is_empty() || !scanned.read.problems.is_empty() || !scanned.troubles.is_empty();
     Ok(match (args.fail_on, worst) {
         (Some(limit), Some(worst)) if worst >= limit => Outcome::Found,
         _ if incomplete => Outcome::Incomplete,

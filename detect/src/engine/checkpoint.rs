@@ -120,7 +120,9 @@ impl Engine {
                 for state in self.rules.iter_mut().filter(|r| r.uses(number)) {
                     let rule = &state.compiled.rule.id;
                     if fresh.insert(rule.clone()) {
-                        notices.push(format!("the rule {rule} lost its state ({why}): it starts fresh with the next whole window"));
+                        notices.push(format!(
+                            "the rule {rule} lost its state ({why}): it starts fresh with the next whole window"
+                        ));
                     }
                     state.starts_fresh(newest);
                 }
@@ -184,7 +186,6 @@ impl Engine {
                 rows.remove(&key);
             }
         }
-        store.restored();
         if store.layout().is_ok_and(|own| own == layout) {
             self.saved_stores.insert(id.to_owned());
         }

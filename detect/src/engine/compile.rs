@@ -351,9 +351,9 @@ impl Split {
     /// Its threshold, with the aggregates numbered as in `store`.
     pub fn threshold(&self, store: &Store) -> Option<Threshold> {
         let threshold = self.findings.threshold?;
-        let distinct = threshold.distinct.and_then(|(at, least)| {
-            Some((store.aggregates.iter().position(|a| a.same(&self.aggregates[at]))?, least))
-        });
+        let distinct = threshold
+            .distinct
+            .and_then(|(at, least)| Some((store.aggregates.iter().position(|a| a.same(&self.aggregates[at]))?, least)));
         Some(Threshold { distinct, ..threshold })
     }
 }
@@ -367,7 +367,8 @@ fn below(
     let table = partial.input().schema();
     let columns: Vec<Expr> =
         table.fields().iter().enumerate().map(|(i, f)| Arc::new(Column::new(f.name(), i)) as Expr).collect();
-    let bound = partial.group_expr().expr().iter().find(|(_, name)| [WINDOW_START, WINDOW_END].contains(&name.as_str()));
+    let bound =
+        partial.group_expr().expr().iter().find(|(_, name)| [WINDOW_START, WINDOW_END].contains(&name.as_str()));
     let ts = bound.and_then(|(expr, _)| expr.downcast_ref::<Column>()).map(Column::index);
     let ts = ts.ok_or_else(|| DataFusionError::Internal("the window is no column below its aggregate".into()))?;
     let plan = Arc::clone(partial.input());

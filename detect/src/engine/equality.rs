@@ -11,6 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::lateness::FileRows;
 use super::{Engine, Keep};
@@ -186,13 +187,13 @@ fn sorted(rows: impl Iterator<Item = serde_json::Map<String, serde_json::Value>>
     rows
 }
 
-/// The engine over the log in steps, with restarts from its checkpoint.
-async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> Vec<String> {
+/// The engine over the log in steps, with restarts from its checkpoint: the rows of closed windows, and those told early.
+async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Value>) {
     let (mut engine, problems) = Engine::new(rules, &Keep::new()).await;
     assert!(problems.is_empty(), "{}", problems[0]);
     let mut stored: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut read: Vec<usize> = vec![0; log.len()];
-    let mut found = Vec::new();
+    let (mut found, mut told) = (Vec::new(), Vec::new());
     let rest = (0..log.len()).map(|file| Step::Push { file, rows: usize::MAX });
     for step in steps.iter().cloned().chain(rest) {
         match step {
@@ -201,7 +202,10 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> Vec<String> {
                 let (lateness, all) = (log[file].0 * 1_000_000, &log[file].1);
                 let end = read[file].saturating_add(rows).min(all.len());
                 let newest_before = all[..read[file]].iter().map(|r| r.ts).max();
-                engine.push(&[FileRows { rows: batch(&all[read[file]..end]), newest_before, lateness }]).await.unwrap();
+                let rows = FileRows { rows: batch(&all[read[file]..end]), newest_before, lateness };
+                for early in engine.push(&[rows]).await.unwrap() {
+                    told.extend(json_rows(&early.rows).unwrap().into_iter().map(Value::Object));
+                }
                 read[file] = end;
                 // The least over the files that have rows left: each by its newest row, or by its first if none was read.
                 let open = log.iter().zip(&read).filter(|((_, rows), read)| **read < rows.len());
@@ -221,7 +225,13 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> Vec<String> {
             }
         }
     }
-    sorted(found.into_iter())
+    assert_eq!(engine.take_troubles(), []);
+    (sorted(found.into_iter()), told)
+}
+
+/// Window and client: what an early row and its confirmation have in common.
+fn identity(row: &Value) -> [Value; 3] {
+    ["window_start", "window_end", "client"].map(|key| row[key].clone())
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -237,8 +247,12 @@ proptest! {
         let sql = shape.replace("{window}", &window).replace("{aggregates}", &aggregates.join(", "));
         let rules = rules(&sql);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap();
-        let (live, batch) = runtime.block_on(async { (live(&rules, &log, &steps).await, oracle(&rules, &log).await) });
-        prop_assert_eq!(live, batch, "{}", sql);
+        let ((live, early), batch) = runtime.block_on(async { (live(&rules, &log, &steps).await, oracle(&rules, &log).await) });
+        prop_assert_eq!(&live, &batch, "{}", sql);
+        let closed: Vec<_> = batch.iter().map(|row| identity(&serde_json::from_str(row).unwrap())).collect();
+        for row in early {
+            prop_assert!(closed.contains(&identity(&row)), "{}\ntold early and not confirmed: {}", sql, row);
+        }
     }
 }
 

@@ -239,7 +239,8 @@ impl Engine {
         let from = self.closed_to;
         self.seal(watermark).await?;
         self.close_baselines(from, watermark).await;
-        let (stores, baselines) = (Arc::new(std::mem::take(&mut self.stores)), Arc::new(std::mem::take(&mut self.baselines)));
+        let (stores, baselines) =
+            (Arc::new(std::mem::take(&mut self.stores)), Arc::new(std::mem::take(&mut self.baselines)));
         let shared = (Arc::clone(&stores), Arc::clone(&baselines));
         let rules = std::mem::take(&mut self.rules);
         let closed = each(rules, move |mut rule| {

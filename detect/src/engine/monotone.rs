@@ -83,10 +83,8 @@ pub fn analyse(rest: &Arc<dyn ExecutionPlan>, splits: &[Lowest<'_>]) -> Vec<Find
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, is_root: bool, splits: &[Lowest<'_>], found: &mut [Findings]) {
     if let Some(chain) = Chain::of(plan, splits) {
-        found[chain.split] = Findings {
-            threshold: chain.threshold(splits[chain.split].aggregates),
-            settles: is_root && chain.settles,
-        };
+        found[chain.split] =
+            Findings { threshold: chain.threshold(splits[chain.split].aggregates), settles: is_root && chain.settles };
         return;
     }
     for child in plan.children() {
@@ -169,7 +167,9 @@ impl Chain {
             let Some(comparison) = conjunct.downcast_ref::<BinaryExpr>() else { continue };
             let (left, right) = (known(comparison.left(), &self.columns), known(comparison.right(), &self.columns));
             match comparison.op() {
-                Operator::Gt | Operator::GtEq | Operator::Eq => self.least.extend(left.aggregate.map(|a| (a, right.least))),
+                Operator::Gt | Operator::GtEq | Operator::Eq => {
+                    self.least.extend(left.aggregate.map(|a| (a, right.least)))
+                }
                 Operator::Lt | Operator::LtEq => self.least.extend(right.aggregate.map(|a| (a, left.least))),
                 _ => {}
             }
@@ -229,7 +229,11 @@ pub fn argument(expr: &Arc<dyn PhysicalExpr>, table: &Schema) -> Argument {
     let columns: Vec<Known> = table.fields().iter().map(|f| Known { present: !f.is_nullable(), ..ANY }).collect();
     let known = known(expr, &columns);
     let unsigned = expr.data_type(table).is_ok_and(|t| t.is_unsigned_integer());
-    Argument { least: if unsigned { known.least.max(0.0) } else { known.least }, most: known.most, present: known.present }
+    Argument {
+        least: if unsigned { known.least.max(0.0) } else { known.least },
+        most: known.most,
+        present: known.present,
+    }
 }
 
 fn known(expr: &Arc<dyn PhysicalExpr>, columns: &[Known]) -> Known {
@@ -317,7 +321,9 @@ fn of_binary(binary: &BinaryExpr, columns: &[Known]) -> Known {
     let number = |trend, least, most| Known { trend, least, most, present, aggregate: None };
     match binary.op() {
         // `x IS NOT NULL AND x`, as the optimiser writes coalesce(x, false).
-        Operator::And if is_presence_of(binary.left(), binary.right()) => Known { trend: b.trend, present: true, ..ANY },
+        Operator::And if is_presence_of(binary.left(), binary.right()) => {
+            Known { trend: b.trend, present: true, ..ANY }
+        }
         Operator::And | Operator::Or => truth(both(a.trend, b.trend)),
         Operator::Gt | Operator::GtEq => truth(both(a.trend, flipped(b.trend))),
         Operator::Lt | Operator::LtEq => truth(both(flipped(a.trend), b.trend)),

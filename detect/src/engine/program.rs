@@ -104,7 +104,12 @@ impl Program {
             table,
             shared,
             computed: Vec::new(),
-            program: Self { inputs, steps: Vec::new(), schemas: vec![Arc::new(Schema::new(fields))], outputs: Vec::new() },
+            program: Self {
+                inputs,
+                steps: Vec::new(),
+                schemas: vec![Arc::new(Schema::new(fields))],
+                outputs: Vec::new(),
+            },
         };
         for filter in filters {
             let filter = builder.rewritten(filter)?;

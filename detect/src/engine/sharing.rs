@@ -61,7 +61,11 @@ impl Engine {
                         }
                     }
                     Err(e) => {
-                        problems.push(Diagnostic::from_datafusion(&rule.compiled.rule.origin, &rule.compiled.rule.text, &e));
+                        problems.push(Diagnostic::from_datafusion(
+                            &rule.compiled.rule.origin,
+                            &rule.compiled.rule.text,
+                            &e,
+                        ));
                     }
                 }
             }

@@ -33,6 +33,7 @@ pub async fn guarded<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
 }
 
 fn said(panic: &Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
     format!("a function gave up: {}", text.unwrap_or_default())
 }

@@ -38,7 +38,11 @@ impl Engine {
     /// A store could not take in rows: what it holds may be incomplete, so it starts anew.
     pub(super) fn store_failed(&mut self, store: usize, error: &DataFusionError) {
         let failures = self.stores[store].fail();
-        let what = if failures >= MAX_FAILURES { "will not run again before a restart" } else { "go on with the next whole window" };
+        let what = if failures >= MAX_FAILURES {
+            "will not run again before a restart"
+        } else {
+            "go on with the next whole window"
+        };
         self.give_up(store, &format!("{}; they {what}", error.strip_backtrace()));
     }
 
@@ -59,7 +63,9 @@ impl Engine {
     pub(super) fn hold_memory_limit(&mut self) {
         while self.state_bytes() > self.memory_limit {
             let sizes = self.stores.iter().map(Store::size).enumerate();
-            let Some((largest, bytes)) = sizes.max_by_key(|(_, bytes)| *bytes).filter(|(_, bytes)| *bytes > 0) else { return };
+            let Some((largest, bytes)) = sizes.max_by_key(|(_, bytes)| *bytes).filter(|(_, bytes)| *bytes > 0) else {
+                return;
+            };
             let (mib, limit) = (bytes >> 20, self.memory_limit >> 20);
             let groups = self.stores[largest].groups();
             self.give_up(

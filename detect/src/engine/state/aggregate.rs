@@ -136,7 +136,9 @@ impl Aggregate {
             }
             Kind::Other => {
                 let function = Arc::clone(&self.function);
-                Accumulator::Other(Mutex::new(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator()))))
+                Accumulator::Other(Mutex::new(Box::new(GroupsAccumulatorAdapter::new(move || {
+                    function.create_accumulator()
+                }))))
             }
         })
     }

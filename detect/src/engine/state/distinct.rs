@@ -42,9 +42,8 @@ impl Distinct {
         self.hashes.clear();
         self.hashes.resize(values.len(), 0);
         create_hashes([values.as_ref()], &HLL_RANDOM_STATE, &mut self.hashes)?;
-        let kept = filter.map(|f| {
-            NullBuffer::new(f.nulls().map_or_else(|| f.values().clone(), |nulls| f.values() & nulls.inner()))
-        });
+        let kept = filter
+            .map(|f| NullBuffer::new(f.nulls().map_or_else(|| f.values().clone(), |nulls| f.values() & nulls.inner())));
         let counted = NullBuffer::union(kept.as_ref(), values.logical_nulls().as_ref());
         let entries = groups.iter().zip(&self.hashes).map(|(&group, &hash)| (narrow(group), hash));
         match counted {
@@ -57,7 +56,8 @@ impl Distinct {
 
     /// Adds states that [`Distinct::states`] or DataFusion gave.
     pub fn merge(&mut self, states: &ArrayRef, groups: &[usize]) -> Result<()> {
-        let states = states.as_binary_opt::<i32>().ok_or_else(|| exec_datafusion_err!("approx_distinct: not a state"))?;
+        let states =
+            states.as_binary_opt::<i32>().ok_or_else(|| exec_datafusion_err!("approx_distinct: not a state"))?;
         for (&group, state) in groups.iter().zip(states) {
             let (group, state) = (narrow(group), state.unwrap_or_default());
             if state.len() == REGISTERS {
@@ -111,7 +111,8 @@ impl Distinct {
                 Some(registers) => bytes.extend_from_slice(registers),
                 None => bytes.extend(self.sparse[self.range(narrow(group))].iter().flat_map(|hash| hash.to_le_bytes())),
             }
-            let end = i32::try_from(bytes.len()).map_err(|_| exec_datafusion_err!("approx_distinct: state above 2 GiB"))?;
+            let end =
+                i32::try_from(bytes.len()).map_err(|_| exec_datafusion_err!("approx_distinct: state above 2 GiB"))?;
             offsets.push(end);
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
@@ -214,7 +215,10 @@ fn observe(registers: &mut [u8], hash: u64) {
     registers[index] = registers[index].max(u8::try_from(zeros).unwrap_or(u8::MAX));
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "keys have 32-bit numbers, and a pane has no more groups than keys")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "keys have 32-bit numbers, and a pane has no more groups than keys"
+)]
 fn narrow(group: usize) -> u32 {
     group as u32
 }

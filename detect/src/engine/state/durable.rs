@@ -55,7 +55,8 @@ impl Store {
     }
 
     fn written(&self, layer: &Layer) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = self.keys.values(&layer.keys)?.into_iter().chain(layer.states.iter().cloned()).collect();
+        let columns: Vec<ArrayRef> =
+            self.keys.values(&layer.keys)?.into_iter().chain(layer.states.iter().cloned()).collect();
         let field = |(i, c): (usize, &ArrayRef)| Field::new(i.to_string(), c.data_type().clone(), true);
         let schema = Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>());
         let options = RecordBatchOptions::new().with_row_count(Some(layer.keys.len()));
@@ -64,7 +65,13 @@ impl Store {
 
     /// Puts back a layer that a store of this `layout` wrote. Returns the numbers of the aggregates that it did not keep: they count
     /// from here on.
-    pub fn restore(&mut self, layout: &Layout, key: PaneKey, number: u64, rows: &RecordBatch) -> Result<BTreeSet<usize>> {
+    pub fn restore(
+        &mut self,
+        layout: &Layout,
+        key: PaneKey,
+        number: u64,
+        rows: &RecordBatch,
+    ) -> Result<BTreeSet<usize>> {
         let broken = || exec_datafusion_err!("the checkpoint does not fit the rule");
         let keys = self.grouping.keys.iter().map(|k| {
             let at = layout.keys.iter().position(|other| *other == k.to_string()).ok_or_else(broken)?;
@@ -111,12 +118,5 @@ impl Store {
         }
         self.panes.entry(key).or_default().layers.push(Layer { number, keys: numbers.into(), states });
         Ok(missing)
-    }
-
-    /// After the last [`Store::restore`].
-    pub fn restored(&mut self) {
-        for watch in &mut self.watches {
-            watch.recount(&self.panes, self.slide, self.keys.len());
-        }
     }
 }

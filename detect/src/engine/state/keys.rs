@@ -108,7 +108,8 @@ impl Keys {
         if let Some(&number) = table.find(hash, |&n| at(bytes, ends, n) == key) {
             return Ok(number);
         }
-        let number = u32::try_from(ends.len()).map_err(|_| exec_datafusion_err!("more than 4 billion groups at once"))?;
+        let number =
+            u32::try_from(ends.len()).map_err(|_| exec_datafusion_err!("more than 4 billion groups at once"))?;
         bytes.extend_from_slice(key);
         ends.push(bytes.len());
         table.insert_unique(hash, number, |&n| hasher.hash_one(at(bytes, ends, n)));
@@ -264,12 +265,21 @@ impl<'a> Values<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray, UInt16Array};
+    use arrow::array::{
+        BooleanArray, Float64Array, Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray, UInt16Array,
+    };
 
     #[test]
     fn what_is_equal_has_one_number_and_comes_back_as_it_was() {
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringViewArray::from(vec![Some("a"), None, Some(""), Some("longer than twelve bytes"), Some("a"), None])),
+            Arc::new(StringViewArray::from(vec![
+                Some("a"),
+                None,
+                Some(""),
+                Some("longer than twelve bytes"),
+                Some("a"),
+                None,
+            ])),
             Arc::new(StringArray::from(vec![Some("b"), Some("b"), None, Some("x"), Some("b"), Some("b")])),
             Arc::new(UInt16Array::from(vec![Some(1), Some(0), None, Some(7), Some(1), Some(0)])),
             Arc::new(TimestampMicrosecondArray::from(vec![-1, 2, 3, 4, -1, 2]).with_timezone("UTC")),

@@ -278,7 +278,7 @@ impl Store {
             if watch.window().1 != pane + self.slide {
                 continue;
             }
-            let candidates = watch.count(numbers, self.keys.len());
+            let candidates = watch.count(numbers);
             for (key, missing) in self.missing(watch, &candidates, numbers)? {
                 if missing > 0 {
                     watch.look_again(key, missing);
@@ -300,7 +300,9 @@ impl Store {
     /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
     fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
         let mut missing: BTreeMap<u32, u64> = keys.iter().map(|&key| (key, 0)).collect();
-        let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else { return Ok(missing) };
+        let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else {
+            return Ok(missing);
+        };
         missing.values_mut().for_each(|m| *m = least);
         let mut found = |key: u32, values: u64| {
             missing.entry(key).and_modify(|m| *m = m.saturating_sub(values));
@@ -334,7 +336,8 @@ impl Store {
             }
             pane.seal(&mut self.next_number)?;
             for layer in &pane.layers {
-                let groups: Vec<u32> = (0u32..).zip(layer.keys.iter()).filter(|(_, k)| **k == key).map(|(g, _)| g).collect();
+                let groups: Vec<u32> =
+                    (0u32..).zip(layer.keys.iter()).filter(|(_, k)| **k == key).map(|(g, _)| g).collect();
                 if !groups.is_empty() {
                     found.push(layer.select(&groups)?);
                 }

@@ -124,7 +124,9 @@ impl Live {
 
     /// Upper bounds of what an `approx_distinct` has seen for some keys.
     pub fn distinct_at_most(&self, aggregate: usize, keys: &[u32]) -> Vec<u64> {
-        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else { return vec![u64::MAX / 4096; keys.len()] };
+        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else {
+            return vec![u64::MAX / 4096; keys.len()];
+        };
         let group = |key: &u32| self.groups.get(*key as usize).copied().filter(|g| *g != NONE);
         let mut groups: Vec<u32> = keys.iter().filter_map(group).collect();
         groups.sort_unstable();

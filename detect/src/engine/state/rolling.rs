@@ -55,16 +55,20 @@ impl Rolling {
         // What came late for some windows is little, and is counted as it is.
         let mut late: BTreeMap<u32, i64> = BTreeMap::new();
         let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
-        for (at, pane) in store.panes.range(range).filter(|(at, _)| at.first_end > at.pane + store.slide && at.first_end <= end) {
+        for (at, pane) in
+            store.panes.range(range).filter(|(at, _)| at.first_end > at.pane + store.slide && at.first_end <= end)
+        {
             debug_assert!(at.pane >= start);
             pane.counts().for_each(|(key, rows)| *late.entry(key).or_default() += rows);
         }
         let enough = clamp(threshold.rows);
         let mut candidates: BTreeSet<u32> =
             (0u32..).zip(&self.counts).filter(|(_, count)| **count >= enough).map(|(key, _)| key).collect();
-        candidates.extend(late.iter().filter(|(key, rows)| {
-            i64::from(self.counts[**key as usize]) + **rows >= threshold.rows
-        }).map(|(key, _)| *key));
+        candidates.extend(
+            late.iter()
+                .filter(|(key, rows)| i64::from(self.counts[**key as usize]) + **rows >= threshold.rows)
+                .map(|(key, _)| *key),
+        );
         // While the panes are still there.
         self.subtract(store, next_start);
         self.from = next_start;

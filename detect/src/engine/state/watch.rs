@@ -58,11 +58,14 @@ impl Watch {
             return;
         }
         let from = to - self.size;
-        for pane in in_time(panes, self.from, from.min(self.to), slide) {
-            for (key, rows) in pane.counts() {
-                let count = &mut self.counts[key as usize];
+        for (key, rows) in in_time(panes, self.from, from.min(self.to), slide).flat_map(Pane::counts) {
+            if let Some(count) = self.counts.get_mut(key as usize) {
                 *count = count.saturating_sub(clamp(rows));
             }
+        }
+        // (there are such panes after a restart only: the rows of others are counted as they come)
+        for (key, rows) in in_time(panes, from.max(self.to), to, slide).flat_map(Pane::counts) {
+            self.add(key, clamp(rows));
         }
         (self.from, self.to) = (from, to);
         self.next.retain(|_, next| !matches!(next, Next::After(start) if *start <= from));
@@ -71,16 +74,11 @@ impl Watch {
     }
 
     /// Counts rows of the newest pane; the keys that are worth a look.
-    pub fn count(&mut self, numbers: &[u32], keys: usize) -> BTreeSet<u32> {
-        if self.counts.len() < keys {
-            self.counts.resize(keys.next_power_of_two(), 0);
-        }
+    pub fn count(&mut self, numbers: &[u32]) -> BTreeSet<u32> {
         let enough = clamp(self.threshold.rows);
         let mut candidates = BTreeSet::new();
         for &key in numbers {
-            let count = &mut self.counts[key as usize];
-            *count = count.saturating_add(1);
-            if *count >= enough {
+            if self.add(key, 1) >= enough {
                 candidates.insert(key);
             }
         }
@@ -107,12 +105,18 @@ impl Watch {
     /// Counts anew what the panes hold.
     pub fn recount(&mut self, panes: &BTreeMap<PaneKey, Pane>, slide: i64, keys: usize) {
         self.counts = vec![0; keys.next_power_of_two()];
-        for pane in in_time(panes, self.from, self.to, slide) {
-            for (key, rows) in pane.counts() {
-                let count = &mut self.counts[key as usize];
-                *count = count.saturating_add(clamp(rows));
-            }
+        for (key, rows) in in_time(panes, self.from, self.to, slide).flat_map(Pane::counts) {
+            self.add(key, clamp(rows));
         }
+    }
+
+    fn add(&mut self, key: u32, rows: u32) -> u32 {
+        let at = key as usize;
+        if at >= self.counts.len() {
+            self.counts.resize((at + 1).next_power_of_two(), 0);
+        }
+        self.counts[at] = self.counts[at].saturating_add(rows);
+        self.counts[at]
     }
 
     /// Gives the keys new numbers: `renumbered[old]`, where it is not `u32::MAX`.
