@@ -1,0 +1,123 @@
+"""What the cost of a line depends on, and what it must not depend on: overlap, length, number of rules, of clients."""
+
+import pathlib
+import statistics
+
+import rules
+from tool import TIMING, Contender, Failure, found, ratios_of, say, seconds_of, spread, table, timing
+
+
+def scan(bench, name, log, config):
+    return Contender(name, lambda out: [bench.tripline, "scan", log.path, "-c", config, "--format", "json"], found())
+
+
+def overlap(bench):
+    """A rule over hop 60 min / 1 min beside the same rule over tumble 1 min."""
+    log = bench.log(bench.options.lines or 20_000_000)
+    shapes = {
+        "with a threshold": {},
+        # d * d / n of a client's requests and objects is not monotone: no group can be left out before its window ends.
+        "without": {"having": "approx_distinct(object) * approx_distinct(object) / count(*) >= 550"},
+    }
+    rows = []
+    for shape, more in shapes.items():
+        folder = bench.scratch / "overlap" / shape.replace(" ", "-")
+        windows = {"hop 60 min / 1 min": rules.HOUR_BY_MINUTE, "tumble 1 min": rules.MINUTE}
+        pair = [scan(bench, f"{window}, {shape}", log,
+                     rules.only(folder / window.split()[0], {"measured": rules.rule(sql, **more)}))
+                for window, sql in windows.items()]
+        runs = bench.measure(pair)
+        ratios = ratios_of(runs, pair[0].name, pair[1].name)
+        rows += [[pair[0].name, *timing(runs[pair[0].name], log.lines), spread(ratios)],
+                 [pair[1].name, *timing(runs[pair[1].name], log.lines), ""]]
+    return table("Overlap", f"{log.describe()}; one rule of approx_distinct by client and route, end to end. Wanted: at most 1.3.",
+                 ["", *TIMING, "hop / tumble"], rows)
+
+
+def length(bench):
+    """Whether the end of a long file is read as fast as its beginning."""
+    log = bench.log(bench.options.lines or 20_000_000)
+    config = rules.shipped(bench.scratch / "length")
+    contender = scan(bench, "scan", log, config)
+    runs = bench.measure([contender], watch=log.path)["scan"]
+    rows = [["whole", *timing(runs, log.lines), ""]]
+    quarters = [[speed(run.marks, log, n / 4, (n + 1) / 4) for run in runs] for n in range(4)]
+    for n, speeds in enumerate(quarters):
+        ratios = [a / b for a, b in zip(speeds, quarters[0])]
+        rows.append([f"quarter {n + 1}", "", f"{statistics.median(speeds):,.0f}", "", spread(ratios)])
+    closing = [run.seconds - run.marks[-1][0] for run in runs if run.marks]
+    return table("Length of the file", f"{log.describe()}; all shipped rules. Wanted: the last quarter within 10 % of the first.",
+                 ["", *TIMING, "to the first"], rows, [
+                     "The speed of a quarter is that of reading, as /proc shows the position in the file, between its "
+                     "first fifth and its end: starting up is not in it. Reading is a few hundred thousand lines ahead of the rules.",
+                     f"From the last byte read to the end, with the windows still open: {spread(closing)} s."])
+
+
+def speed(marks, log, begin, end):
+    """Lines/s between two places of a file, each a share of it; a fifth at the beginning is left out."""
+    begin += (end - begin) / 5
+    inside = [(seconds, position) for seconds, position in marks if begin * log.size <= position <= end * log.size]
+    if len(inside) < 3 or inside[-1][0] <= inside[0][0]:
+        raise Failure("the scan was too short to be followed; ask for more --lines")
+    (start, first), (stop, last) = inside[0], inside[-1]
+    return (last - first) / log.size * log.lines / (stop - start)
+
+
+def many_rules(bench):
+    """Ten rules over one window beside one."""
+    log = bench.log(bench.options.lines or 20_000_000)
+    families = {"thresholds": rules.ten_thresholds(), "aggregates": rules.ten_aggregates(), "keys and filters": rules.ten_keys()}
+    rows = []
+    for family, ten in families.items():
+        folder = bench.scratch / "rules" / family.replace(" ", "-")
+        pair = [scan(bench, f"{count} {family}", log, rules.only(folder / str(count), dict(named(ten[:count]))))
+                for count in (10, 1)]
+        runs = bench.measure(pair)
+        ratios = ratios_of(runs, pair[0].name, pair[1].name)
+        rows += [[pair[0].name, *timing(runs[pair[0].name], log.lines), spread(ratios)],
+                 [pair[1].name, *timing(runs[pair[1].name], log.lines), ""]]
+    return table("Number of rules", f"{log.describe()}; ten rules over 10 min / 1 min that differ in their threshold, in "
+                 "their aggregate, or in keys and filter, beside the first of them. Wanted: at most 4.",
+                 ["", *TIMING, "ten / one"], rows)
+
+
+def named(texts):
+    return ((f"rule-{n}", text) for n, text in enumerate(texts))
+
+
+def distinct(bench):
+    """What a client costs that is in the window: approx_distinct for a million of them."""
+    clients = 1_100_000
+    log = bench.log(bench.options.lines or 12 * clients, "--clients", str(clients), name="million.log")
+    folder = bench.scratch / "distinct"
+    everybody = {"measured": rules.rule(rules.TEN_MINUTES, keys="client")}
+    contenders = [
+        scan(bench, "all clients", log, rules.only(folder / "all", everybody)),
+        # The same reading and rule, and hardly a group to keep.
+        scan(bench, "one client", log, rules.only(folder / "one", {
+            "measured": rules.rule(rules.TEN_MINUTES, keys="client", condition="client = '192.0.2.200'")})),
+    ]
+    if bench.options.limit_config:
+        more = bench.options.limit_config.read_text()
+        contenders.append(scan(bench, "all clients, limited", log, rules.only(folder / "limited", everybody, more)))
+    runs = bench.measure(contenders)
+    base = statistics.median(run.peak_rss for run in runs["one client"])
+    cost = lambda taken: [(run.peak_rss - base) / log.clients for run in taken]
+    rows = [[name, *timing(taken, log.lines), "" if name == "one client" else spread(cost(taken), "{:,.0f}")]
+            for name, taken in runs.items()]
+    return table("Clients in a window", f"{log.describe()}: ten minutes of event time; approx_distinct(object) by client over 10 min / 1 min.",
+                 ["", *TIMING, "bytes a client"], rows,
+                 ["Bytes a client: peak RSS less that of the run that keeps one client, by the clients in the log; all ten panes of it."])
+
+
+def month(bench):
+    """A month of logs, compressed, read once."""
+    lines = bench.options.lines or 200_000_000
+    log = bench.log(lines, "--span", "30d", "--compress", "zstd", name="month.log.zst")
+    say(f"written in {log.seconds:.0f} s")
+    config = rules.shipped(bench.scratch / "month")
+    runs = bench.measure([scan(bench, "month", log, config)], rounds=1, watch=log.path)["month"]
+    quarters = [speed(runs[0].marks, log, n / 4, (n + 1) / 4) for n in range(4)]
+    return table("A month", f"{log.describe()} as zstd, 30 days; all shipped rules, once.", ["", *TIMING], [["scan", *timing(runs, log.lines)]], [
+        "lines/s of the quarters: " + ", ".join(f"{quarter:,.0f}" for quarter in quarters),
+        f"written by tripline-datasets at {lines / log.seconds:,.0f} lines/s, {log.size / lines:.1f} bytes a line"])
