@@ -57,26 +57,39 @@ api:
 prometheus: {{enabled: false}}
 """
 
+READING = "tripline, one client only"
+
 
 def compare(bench):
     log = bench.log(bench.options.lines or 20_000_000)
-    config = rules.shipped(bench.scratch / "compare")
-    contenders = [Contender("tripline", lambda out: [bench.tripline, "scan", log.path, "-c", config, "--format", "json"],
-                            found(), bench.version)]
-    missing, runs = [], {}
-    for prepare in (goaccess, duckdb):
-        attempt(missing, lambda: contenders.append(prepare(bench, log)))
+    folder = bench.scratch / "compare"
+    configs = {"tripline": rules.shipped(folder / "shipped"),
+               # Hardly more than reading: what all rules together cost is the rest.
+               READING: rules.only(folder / "reading", {"measured": rules.rule(
+                   rules.TEN_MINUTES, condition=f"client = '{CAMPAIGN_CLIENT}'")})}
+    contenders = [tripline(bench, name, log, config) for name, config in configs.items()]
+    missing = []
+    for name, prepare in {"goaccess": goaccess, "duckdb": duckdb}.items():
+        if name not in bench.options.without:
+            attempt(missing, lambda: contenders.append(prepare(bench, log)))
     runs = bench.measure(contenders)
     lines = {contender.name: log.lines for contender in contenders}
-    # (the last one, on its own log, and once: its speed hardly differs)
+    if "crowdsec" not in bench.options.without:
+        attempt(missing, lambda: add_crowdsec(bench, contenders, runs, lines))
+    return report(contenders, runs, lines, log, missing)
+
+
+def tripline(bench, name, log, config):
+    return Contender(name, lambda out: [bench.tripline, "scan", log.path, "-c", config, "--format", "json"], found(), bench.version)
+
+
+def add_crowdsec(bench, contenders, runs, lines):
+    """On a log of its own, and once."""
     short = bench.log(bench.options.crowdsec_lines)
-    def add_crowdsec():
-        contender = crowdsec(bench, short)
-        runs.update(bench.measure([contender], rounds=1))
-        contenders.append(contender)
-        lines[contender.name] = short.lines
-    attempt(missing, add_crowdsec)
-    return report(bench, contenders, runs, lines, log, missing)
+    contender = crowdsec(bench, short)
+    runs.update(bench.measure([contender], rounds=1))
+    contenders.append(contender)
+    lines[contender.name] = short.lines
 
 
 def attempt(missing, act):
@@ -86,20 +99,19 @@ def attempt(missing, act):
         missing.append(f"not measured: {failure}")
 
 
-def report(bench, contenders, runs, lines, log, missing):
-    ours = statistics.median(run.seconds for run in runs["tripline"]) / lines["tripline"]
+def report(contenders, runs, lines, log, missing):
+    ours = [run.seconds / lines["tripline"] for run in runs["tripline"]]
     rows = []
     for contender in contenders:
-        taken = runs[contender.name]
-        theirs = [run.seconds / lines[contender.name] for run in taken]
-        pairs = [a / (b.seconds / lines["tripline"]) for a, b in zip(theirs, runs["tripline"])]
-        ratio = spread(pairs, "{:.1f}") if len(pairs) == len(runs["tripline"]) else f"{theirs[0] / ours:,.0f}"
-        rows.append([contender.name, *timing(taken, lines[contender.name]),
-                     "" if contender.name == "tripline" else ratio, contender.version])
-    shipped = "all shipped rules, object-enumeration over 10 min / 1 min"
-    return table("Beside others", f"{log.describe()}; tripline scans it with {shipped}; median of {len(runs['tripline'])} rounds in turns.",
-                 ["", *TIMING, "times tripline's", "version"], rows,
-                 [f"CrowdSec: {lines['crowdsec']:,} lines, once" if "crowdsec" in lines else None, *missing])
+        theirs = [run.seconds / lines[contender.name] for run in runs[contender.name]]
+        # (the short run has no neighbour)
+        pairs = [a / b for a, b in zip(theirs, ours)] if len(theirs) == len(ours) else [theirs[0] / statistics.median(ours)]
+        ratio = "" if contender.name == "tripline" else spread(pairs)
+        rows.append([contender.name, *timing(runs[contender.name], lines[contender.name]), ratio, contender.version])
+    note = (f"{log.describe()}; tripline scans it with all shipped rules, object-enumeration over 10 min / 1 min; "
+            f"median of {len(ours)} rounds in turns.")
+    own = f"CrowdSec read a log of {lines['crowdsec']:,} lines, once." if "crowdsec" in lines else None
+    return table("Beside others", note, ["", *TIMING, "time a line / tripline's", "version"], rows, [own, *missing])
 
 
 def reads_all(name, lines_read, log):

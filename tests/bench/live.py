@@ -39,6 +39,7 @@ secret_file = "secret"
 class Receiver(http.server.ThreadingHTTPServer):
     """Notes when the first alert about each client came, by the monotonic clock."""
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self):
         self.came = {}

@@ -145,7 +145,8 @@ def found(client=CAMPAIGN_CLIENT):
     """A check that the campaign's client was found."""
     def check(out):
         if client not in out.read_text():
-            raise Failure(f"no finding about {client}, whose campaign is in the log: see {out.with_suffix('.err').name}")
+            said = out.with_suffix(".err").read_text(errors="replace")[-1000:]
+            raise Failure(f"no finding about {client}, whose campaign is in the log; tripline said:\n{said}")
     return check
 
 
