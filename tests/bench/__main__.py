@@ -59,7 +59,9 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="python3 tests/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure [compare]")
-    parser.add_argument("--lines", type=positive, help="lines of the generated log, at least 100,000 [20 M; distinct 13.2 M, month 200 M]; fewer lines are a shorter time")
+    parser.add_argument("--lines", type=positive, 
+                        help="lines of the generated log, at least 100,000; fewer are a shorter time [20 M; distinct 13.2 M, "
+                        "month 200 M]")
     parser.add_argument("--rounds", type=positive, default=3, help="turns that each takes [3]")
     parser.add_argument("--cores", type=positive, default=2, help="cores that each may use [2]")
     parser.add_argument("--binary", type=pathlib.Path, help="the tripline to measure [target/release, else target/debug]")

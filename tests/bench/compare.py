@@ -2,7 +2,8 @@
 
 Each is one process from start to end, held to the same cores, its output thrown away but for a check that it did the
 work. GoAccess makes its usual report; DuckDB parses by a regular expression and answers one group-by: distinct paths
-by client and ten minutes. CrowdSec reads a log of its own with its nginx parser and HTTP scenarios: it is too slow for the long one.
+by client and ten minutes. CrowdSec, with its nginx parser and HTTP scenarios, is too slow for the long log and reads a
+short one.
 """
 
 import json
@@ -16,7 +17,7 @@ import subprocess
 import sys
 
 import rules
-from tool import CACHE, CAMPAIGN_CLIENT, TIMING, Contender, Failure, first_line, found, last_line, say, spread, table, timing
+from tool import CACHE, CAMPAIGN_CLIENT, TIMING, Contender, Failure, first_line, last_line, say, spread, table, timing
 
 # Run by the Python of the virtual environment: argv is the log and the number of threads.
 DUCKDB_PROGRAM = r"""
@@ -48,7 +49,8 @@ CROWDSEC_PARTS = ["parsers/s00-raw/crowdsecurity/syslog-logs", "parsers/s01-pars
                       "http-generic-bf", "http-open-proxy", "nginx-req-limit-exceeded"]]
 CROWDSEC_CONFIG = """
 common: {{daemonize: false, log_media: stdout, log_level: info, working_dir: .}}
-config_paths: {{config_dir: {etc}, data_dir: {data}, simulation_path: {etc}/simulation.yaml, hub_dir: {hub}, index_path: {hub}/.index.json}}
+config_paths: {{config_dir: {etc}, data_dir: {data}, simulation_path: {etc}/simulation.yaml,
+               hub_dir: {hub}, index_path: {hub}/.index.json}}
 crowdsec_service: {{parser_routines: {threads}}}
 db_config: {{type: sqlite, db_path: {data}/crowdsec.db, use_wal: true}}
 api:
@@ -67,7 +69,7 @@ def compare(bench):
                # Hardly more than reading: what all rules together cost is the rest.
                READING: rules.only(folder / "reading", {"measured": rules.rule(
                    rules.TEN_MINUTES, condition=f"client = '{CAMPAIGN_CLIENT}'")})}
-    contenders = [tripline(bench, name, log, config) for name, config in configs.items()]
+    contenders = [bench.scan(name, log, config) for name, config in configs.items()]
     missing = []
     for name, prepare in {"goaccess": goaccess, "duckdb": duckdb}.items():
         if name not in bench.options.without:
@@ -77,10 +79,6 @@ def compare(bench):
     if "crowdsec" not in bench.options.without:
         attempt(missing, lambda: add_crowdsec(bench, contenders, runs, lines))
     return report(contenders, runs, lines, log, missing)
-
-
-def tripline(bench, name, log, config):
-    return Contender(name, lambda out: [bench.tripline, "scan", log.path, "-c", config, "--format", "json"], found(), bench.version)
 
 
 def add_crowdsec(bench, contenders, runs, lines):

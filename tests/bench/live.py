@@ -161,7 +161,8 @@ def report(bench, campaigns, came, behind, usage):
              f"{latencies[0]:.3f} to {latencies[-1]:.3f} s", f"{usage.ru_maxrss / 1024:,.0f} MiB",
              f"{(usage.ru_utime + usage.ru_stime):.0f} s"]]
     return table("Live", f"tripline run, all shipped rules; {bench.options.rate:,} lines/s for {bench.options.seconds} s and "
-                 f"{len(campaigns)} campaigns of {BEFORE + BURST} lines; from the settling write to the webhook at loopback. Wanted: p99 under 1 s.",
+                 f"{len(campaigns)} campaigns of {BEFORE + BURST} lines; from the settling write to the webhook at "
+                 "loopback. Wanted: p99 under 1 s.",
                  ["alerts", "p50", "p90", "p99", "least to most", "peak RSS", "CPU time"], rows, [
                      f"{missing} alerts did not come within {bench.options.wait} s" if missing else None,
                      f"{early} alerts came before their settling line: WRONG" if early else None,

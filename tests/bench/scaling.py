@@ -3,13 +3,9 @@
 import statistics
 
 import rules
-from tool import TIMING, Contender, Failure, found, ratios_of, say, seconds_of, spread, table, timing
+from tool import TIMING, Failure, ratios_of, say, spread, table, timing
 
 MONTH_LINES, MONTH_DAYS = 200_000_000, 30
-
-
-def scan(bench, name, log, config):
-    return Contender(name, lambda out: [bench.tripline, "scan", log.path, "-c", config, "--format", "json"], found())
 
 
 def overlap(bench):
@@ -24,14 +20,15 @@ def overlap(bench):
     for shape, more in shapes.items():
         folder = bench.scratch / "overlap" / shape.replace(" ", "-")
         windows = {"hop 60 min / 1 min": rules.HOUR_BY_MINUTE, "tumble 1 min": rules.MINUTE}
-        pair = [scan(bench, f"{window}, {shape}", log,
+        pair = [bench.scan(f"{window}, {shape}", log,
                      rules.only(folder / window.split()[0], {"measured": rules.rule(sql, **more)}))
                 for window, sql in windows.items()]
         runs = bench.measure(pair)
         ratios = ratios_of(runs, pair[0].name, pair[1].name)
         rows += [[pair[0].name, *timing(runs[pair[0].name], log.lines), spread(ratios)],
                  [pair[1].name, *timing(runs[pair[1].name], log.lines), ""]]
-    return table("Overlap", f"{log.describe()}; one rule of approx_distinct by client and route, end to end. Wanted: at most 1.3.",
+    return table("Overlap", f"{log.describe()}; one rule of approx_distinct by client and route, end to end. "
+                 "Wanted: at most 1.3.",
                  ["", *TIMING, "hop / tumble"], rows,
                  ["A log of less than some hours flatters tumble: hop has 59 windows more, at its ends."])
 
@@ -40,8 +37,9 @@ def length(bench):
     """Whether the end of a long file is read as fast as its beginning."""
     log = bench.log(bench.options.lines or 20_000_000)
     folder = bench.scratch / "length"
-    contenders = [scan(bench, "all shipped rules", log, rules.shipped(folder / "shipped")),
-                  scan(bench, "one rule, 10 min / 1 min", log, rules.only(folder / "one", {"measured": rules.rule(rules.TEN_MINUTES)}))]
+    contenders = [bench.scan("all shipped rules", log, rules.shipped(folder / "shipped")),
+                  bench.scan("one rule, 10 min / 1 min", log,
+                             rules.only(folder / "one", {"measured": rules.rule(rules.TEN_MINUTES)}))]
     rows, closing = [], {}
     for name, runs in bench.measure(contenders, watch=log.path).items():
         rows.append([name, *timing(runs, log.lines), ""])
@@ -76,7 +74,7 @@ def many_rules(bench):
     rows = []
     for family, ten in families.items():
         folder = bench.scratch / "rules" / family.replace(" ", "-")
-        pair = [scan(bench, f"{count} {family}", log, rules.only(folder / str(count), dict(named(ten[:count]))))
+        pair = [bench.scan(f"{count} {family}", log, rules.only(folder / str(count), dict(named(ten[:count]))))
                 for count in (10, 1)]
         runs = bench.measure(pair)
         ratios = ratios_of(runs, pair[0].name, pair[1].name)
@@ -98,22 +96,24 @@ def distinct(bench):
     folder = bench.scratch / "distinct"
     everybody = {"measured": rules.rule(rules.TEN_MINUTES, keys="client")}
     contenders = [
-        scan(bench, "all clients", log, rules.only(folder / "all", everybody)),
+        bench.scan("all clients", log, rules.only(folder / "all", everybody)),
         # The same reading and rule, and hardly a group to keep.
-        scan(bench, "one client", log, rules.only(folder / "one", {
+        bench.scan("one client", log, rules.only(folder / "one", {
             "measured": rules.rule(rules.TEN_MINUTES, keys="client", condition="client = '192.0.2.200'")})),
     ]
     if bench.options.limit_config:
         more = bench.options.limit_config.read_text()
-        contenders.append(scan(bench, "all clients, limited", log, rules.only(folder / "limited", everybody, more)))
+        contenders.append(bench.scan("all clients, limited", log, rules.only(folder / "limited", everybody, more)))
     runs = bench.measure(contenders)
     base = statistics.median(run.peak_rss for run in runs["one client"])
     cost = lambda taken: [(run.peak_rss - base) / log.clients for run in taken]
     rows = [[name, *timing(taken, log.lines), "" if name == "one client" else spread(cost(taken), "{:,.0f}")]
             for name, taken in runs.items()]
-    return table("Clients in a window", f"{log.describe()}: ten minutes of event time; approx_distinct(object) by client over 10 min / 1 min.",
+    return table("Clients in a window", f"{log.describe()}: ten minutes of event time; approx_distinct(object) by client "
+                 "over 10 min / 1 min.",
                  ["", *TIMING, "bytes a client"], rows,
-                 ["Bytes a client: peak RSS less that of the run that keeps one client, by the clients in the log; all ten panes of it."])
+                 ["Bytes a client, in all ten panes: peak RSS less that of the run that keeps one client, by the clients "
+                  "in the log."])
 
 
 def month(bench):
@@ -124,8 +124,9 @@ def month(bench):
     days = lines / MONTH_LINES * MONTH_DAYS
     say(f"written in {log.seconds:.0f} s")
     config = rules.shipped(bench.scratch / "month")
-    runs = bench.measure([scan(bench, "month", log, config)], rounds=1, watch=log.path)["month"]
+    runs = bench.measure([bench.scan("month", log, config)], rounds=1, watch=log.path)["month"]
     quarters = [speed(runs[0].marks, log, n / 4, (n + 1) / 4) for n in range(4)]
-    return table("A month", f"{log.describe()} as zstd, {days:.3g} days; all shipped rules, once.", ["", *TIMING], [["scan", *timing(runs, log.lines)]], [
-        "lines/s of the quarters: " + ", ".join(f"{quarter:,.0f}" for quarter in quarters),
-        f"written by tripline-datasets at {lines / log.seconds:,.0f} lines/s, {log.size / lines:.1f} bytes a line"])
+    return table("A month", f"{log.describe()} as zstd, {days:.3g} days; all shipped rules, once.",
+                 ["", *TIMING], [["scan", *timing(runs, log.lines)]], [
+                     "lines/s of the quarters: " + ", ".join(f"{quarter:,.0f}" for quarter in quarters),
+                     f"written by tripline-datasets at {lines / log.seconds:,.0f} lines/s, {log.size / lines:.1f} bytes a line"])

@@ -88,6 +88,11 @@ class Bench:
         warm(self.logs[key].path)
         return self.logs[key]
 
+    def scan(self, name, log, config):
+        """A scan of a log that must find the campaign."""
+        command = lambda _out: [self.tripline, "scan", log.path, "-c", config, "--format", "json"]
+        return Contender(name, command, found(), self.version)
+
     def measure(self, contenders, rounds=None, watch=None):
         """Runs them in turns (A B C A B C ...), so that a busy moment of the machine hits all. Runs by name."""
         runs = {contender.name: [] for contender in contenders}
@@ -141,12 +146,12 @@ def follow(process, path, start, marks):
                 return  # it has ended; a descriptor that was closed meanwhile is no reason to stop
 
 
-def found(client=CAMPAIGN_CLIENT):
+def found():
     """A check that the campaign's client was found."""
     def check(out):
-        if client not in out.read_text():
+        if CAMPAIGN_CLIENT not in out.read_text():
             said = out.with_suffix(".err").read_text(errors="replace")[-1000:]
-            raise Failure(f"no finding about {client}, whose campaign is in the log; tripline said:\n{said}")
+            raise Failure(f"no finding about {CAMPAIGN_CLIENT}, whose campaign is in the log; tripline said:\n{said}")
     return check
 
 
