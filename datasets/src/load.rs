@@ -109,8 +109,11 @@ impl Load {
         if !(2..=MAX_CLIENTS).contains(&self.clients) {
             return Err(LoadError::Clients(self.clients));
         }
-        // (what is no number is not in the range either)
-        if self.lines == 0 || self.rate <= 0.0 || !(0.0..=LONGEST_SECONDS).contains(&(self.lines as f64 / self.rate)) {
+        // (what is no number is in no range either)
+        if self.lines == 0
+            || !(f64::MIN_POSITIVE..=f64::MAX).contains(&self.rate)
+            || !(0.0..=LONGEST_SECONDS).contains(&(self.lines as f64 / self.rate))
+        {
             return Err(LoadError::Length);
         }
         Ok(())

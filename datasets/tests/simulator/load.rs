@@ -128,7 +128,7 @@ fn what_cannot_be_written_is_told() {
     let good = load(10, 10);
     assert_eq!(Load { clients: 1, ..good.clone() }.check(), Err(LoadError::Clients(1)));
     assert_eq!(Load { clients: MAX_CLIENTS + 1, ..good.clone() }.check(), Err(LoadError::Clients(MAX_CLIENTS + 1)));
-    for rate in [0.0, -1.0, f64::NAN, 1e-9] {
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-9] {
         assert_eq!(Load { rate, ..good.clone() }.check(), Err(LoadError::Length), "{rate}");
     }
     assert_eq!(Load { lines: 0, ..good }.check(), Err(LoadError::Length));
