@@ -14,6 +14,19 @@ pub(crate) struct Request {
     pub(crate) cacheable: bool,
 }
 
+impl Request {
+    /// The usual answer, now and then another: from the cache, given up by the client, failed in the server. `roll` is one of 0..100,000.
+    pub(crate) fn answer(&self, roll: i32) -> u16 {
+        match roll {
+            0..100 => 499,
+            100..130 => 502,
+            130..150 => 500,
+            150..25_000 if self.cacheable => 304,
+            _ => self.status,
+        }
+    }
+}
+
 const fn get(target: &'static str, bytes: u32) -> Request {
     answer("GET", target, 200, bytes)
 }

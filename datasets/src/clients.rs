@@ -100,10 +100,9 @@ impl Population {
             self.returning.sample(rng) as u64
         };
         let app = self.trait_of(1, number) % 100 < 45;
-        let agents: &[&str] = if app { &APPS } else { &BROWSERS };
         Visitor {
             address: home_address(number, rng.random()),
-            agent: common_first(agents, self.trait_of(2, number)),
+            agent: agent(app, self.trait_of(2, number)),
             app,
             account: account_id(2 * number),
             signed_in: self.trait_of(3, number) % 100 < if app { 80 } else { 40 },
@@ -164,6 +163,11 @@ fn office_address(office: u64) -> Ipv4Addr {
 /// A bijection that makes neighbours look unrelated, in the low 16 bits too (multiplication by an odd number).
 fn scatter(number: u64) -> u32 {
     (number as u32).wrapping_mul(0x9e37_79b1)
+}
+
+/// The agent of a client that has the shop's app or a browser; which one follows from a hash.
+pub(crate) fn agent(app: bool, hash: u64) -> &'static str {
+    common_first(if app { &APPS } else { &BROWSERS }, hash)
 }
 
 /// One of a list whose first entries are the commonest.

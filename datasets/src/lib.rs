@@ -6,6 +6,8 @@
 //! one stream, `session` is one visit, `clients` says who visits, `catalogue` and `ids` what they can look at, `daytime` when;
 //! `campaign` is the attacker, [`truth`] takes him down, `line` writes.
 //!
+//! [`load`] is another generator, for load tests: plain in shape, and as fast as lines can be put together.
+//!
 //! # The benign traffic
 //!
 //! A shop: web pages and an app that call one JSON API of some forty routes. Ids are numbers, UUIDs and parcel
@@ -56,6 +58,7 @@ mod clients;
 mod daytime;
 mod ids;
 mod line;
+pub mod load;
 mod random;
 pub mod scenario;
 mod session;

@@ -1,5 +1,7 @@
 //! The command line of the simulator.
 
+mod load_command;
+
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
@@ -15,6 +17,8 @@ use tripline_datasets::{Enumeration, GenerateError, Length, Order, Scenario, gen
 enum Command {
     /// Simulates the traffic of an API and writes it in nginx's combined format.
     Generate(Generate),
+    /// Writes a log for load tests, in nginx's combined format: a simple shape, and very many lines.
+    Load(load_command::Command),
 }
 
 #[derive(Debug, Args)]
@@ -147,8 +151,11 @@ fn duration(text: &str) -> Result<SignedDuration, &'static str> {
 }
 
 fn main() -> ExitCode {
-    let Command::Generate(command) = Command::parse();
-    match command.run() {
+    let done = match Command::parse() {
+        Command::Generate(command) => command.run(),
+        Command::Load(command) => command.run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -160,5 +167,9 @@ fn main() -> ExitCode {
 
 /// Whoever reads our output has seen enough, as in `tripline-datasets generate ... | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(GenerateError::Write(error)) if error.kind() == ErrorKind::BrokenPipe)
+    let written = match error.downcast_ref() {
+        Some(GenerateError::Write(error)) => Some(error),
+        _ => error.downcast_ref::<io::Error>(),
+    };
+    written.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

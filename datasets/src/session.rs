@@ -104,7 +104,7 @@ impl Session {
         lines: &mut Lines,
     ) -> (Outcome, Option<i64>) {
         let request = self.request();
-        let status = status(request, rng);
+        let status = request.answer(rng.random_range(0..100_000));
         lines.push(&Entry {
             time_us: now_us,
             address: &self.visitor.address,
@@ -209,15 +209,4 @@ fn weighted(pages: &'static [Weighted], rng: &mut impl Rng) -> &'static Page {
         left -= weight;
     }
     &LOGIN
-}
-
-/// The usual answer, now and then another: from the cache, given up by the client, failed in the server.
-fn status(request: &Request, rng: &mut impl Rng) -> u16 {
-    match rng.random_range(0..100_000) {
-        0..100 => 499,
-        100..130 => 502,
-        130..150 => 500,
-        150..25_000 if request.cacheable => 304,
-        _ => request.status,
-    }
 }

@@ -1,9 +1,10 @@
-//! What holds for every simulated log. One binary: `truth` and `traffic` read lines as a stranger would, with the
+//! What holds for every simulated log. One binary: `truth`, `traffic` and `load` read lines as a stranger would, with the
 //! parser below, which knows nothing of the simulator; `sample` keeps the committed sample what its command makes.
 
 // Counts of lines and requests, far below 2^52, as shares.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
+mod load;
 mod sample;
 mod traffic;
 mod truth;
