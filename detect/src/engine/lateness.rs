@@ -116,3 +116,80 @@ fn with_panes(rows: &RecordBatch, window: WindowSpec, schema: &SchemaRef) -> Res
         rows.columns().iter().cloned().chain([Arc::new(starts) as ArrayRef, Arc::new(ends) as ArrayRef]).collect();
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
+
+/// A row that is late for at least one window of some rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// Its place in the batch.
+    pub row: usize,
+    /// The watermark that it met: it is late for all windows that end at or before it, µs.
+    pub wm_seen: i64,
+}
+
+/// The rows of `file` that are late for at least one window of the kinds in `windows`. `floor` as in [`assign`].
+pub fn late_rows(file: &FileRows, windows: &[WindowSpec], floor: i64) -> Vec<Late> {
+    // A row's first window ends with its pane, so only the slides matter, and of those that divide each other the shortest.
+    let slides: Vec<WindowSpec> = windows
+        .iter()
+        .enumerate()
+        .filter(|(i, w)| {
+            let covers = |j: usize, o: &WindowSpec| w.slide % o.slide == 0 && (o.slide < w.slide || j < *i);
+            !windows.iter().enumerate().any(|(j, o)| covers(j, o))
+        })
+        .map(|(_, w)| *w)
+        .collect();
+    let first_end = |ts: i64| slides.iter().map(|w| w.pane(ts) + w.slide).min().unwrap_or(i64::MAX);
+    let watermark = file.newest().map_or(i64::MIN, |n| n.saturating_sub(file.lateness)).max(floor);
+    // As in `assign`: most batches are in time.
+    if min(file.ts()).is_none_or(|oldest| first_end(oldest) > watermark) {
+        return Vec::new();
+    }
+    let seen = file.watermarks().map(|seen| seen.max(floor));
+    let rows = file.ts().values().iter().zip(seen).enumerate();
+    rows.filter(|(_, (ts, seen))| first_end(**ts) <= *seen).map(|(row, (_, wm_seen))| Late { row, wm_seen }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn file(ts: &[i64], newest_before: Option<i64>, lateness: i64) -> FileRows {
+        let schema = tripline_ingest::schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                "ts" => Arc::new(TimestampMicrosecondArray::from(ts.to_vec()).with_timezone("UTC")),
+                "client" => Arc::new(arrow::array::StringViewArray::from_iter_values(ts.iter().map(|_| "c"))),
+                _ => arrow::array::new_null_array(field.data_type(), ts.len()),
+            }
+        });
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        FileRows { rows, newest_before, lateness }
+    }
+
+    proptest! {
+        /// By the definition: some window that holds the row ends at or before the watermark that the row met.
+        #[test]
+        fn late_is_late_for_some_window(
+            ts in proptest::collection::vec(-300i64..300, 0..40),
+            newest_before in proptest::option::of(-300i64..300),
+            lateness in 0i64..60,
+            floor in proptest::option::of(-300i64..300),
+            kinds in proptest::collection::vec((1i64..40, 1i64..5), 0..4),
+        ) {
+            let windows: Vec<_> = kinds.into_iter().map(|(slide, n)| WindowSpec { slide, size: slide * n }).collect();
+            let floor = floor.unwrap_or(i64::MIN);
+            let found = late_rows(&file(&ts, newest_before, lateness), &windows, floor);
+            let mut newest = newest_before.unwrap_or(i64::MIN);
+            let mut expected = Vec::new();
+            for (row, &ts) in ts.iter().enumerate() {
+                newest = newest.max(ts);
+                let wm_seen = newest.saturating_sub(lateness).max(floor);
+                if windows.iter().any(|w| w.ends(w.pane(ts)).any(|end| end <= wm_seen)) {
+                    expected.push(Late { row, wm_seen });
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
