@@ -57,6 +57,10 @@ pub(super) fn read(path: &Path) -> Result<RecordBatch, Diagnostic> {
         return open(path).and_then(parquet).and_then(|rows| normalise(&rows)).map_err(|p| explain("", p));
     }
     let text = open(path).and_then(text).map_err(|p| explain("", p))?;
+    if text.trim().is_empty() {
+        let problem = Problem::new("this lookup is empty", "give it a header line, even if it has no rows yet");
+        return Err(explain(&text, problem));
+    }
     let rows = match extension.as_str() {
         "csv" => csv(&text),
         "json" | "jsonl" | "ndjson" => json(&text),
@@ -373,7 +377,7 @@ mod tests {
             ("p.csv", b"a,\n1,2\n", &["column 2 has no name"]),
             ("p.csv", b"a,window_start\n1,2\n", &["window_start", "rename it"]),
             ("p.csv", b"a\n1\n\xff\n", &["line 3 is not UTF-8"]),
-            ("p.csv", b"", &["no columns"]),
+            ("p.csv", b"", &["is empty", "header line"]),
             ("p.jsonl", b"{\"a\": 1}\n{\"a\": \n", &["p.jsonl:2:1", "not one JSON object"]),
             ("p.jsonl", b"[{\"a\": 1}]", &["JSON array", "jq -c"]),
             ("p.jsonl", b"{\"a\": [1]}\n", &["column a", "List"]),
