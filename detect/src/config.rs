@@ -239,8 +239,8 @@ impl Source {
         match self.silent_after.as_str() {
             "off" => Ok(None),
             text => match duration::parse_us(text)? {
-                us if us >= 60_000_000 => Ok(Some(us)),
-                _ => Err("silent_after is at least \"1m\", or \"off\"".into()),
+                us if us >= 1_000_000 => Ok(Some(us)),
+                _ => Err("silent_after is at least \"1s\", or \"off\"".into()),
             },
         }
     }
@@ -335,7 +335,7 @@ mod tests {
         let after = |text: &str| parse(&format!("[[source]]\npath = \"x\"\nsilent_after = \"{text}\"\n"), &[]);
         assert_eq!(after("off").unwrap().sources[0].silent_after_us(), Ok(None));
         assert_eq!(after("2h").unwrap().sources[0].silent_after_us(), Ok(Some(7_200_000_000)));
-        for bad in ["soon", "1s", ""] {
+        for bad in ["soon", "0s", ""] {
             let error = after(bad).unwrap_err().to_string();
             assert!(error.contains("tripline.toml:3:1"), "{error}");
         }

@@ -286,7 +286,7 @@ mod tests {
             let _ = told.send(());
         });
         write(&folder.path().join("rules/one/rule.sql"), &rule(10));
-        hints.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        hints.recv_timeout(std::time::Duration::from_mins(1)).unwrap();
     }
 
     async fn reload(files: &RuleFiles, now: &Setup) -> Setup {

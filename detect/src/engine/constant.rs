@@ -105,7 +105,7 @@ pub fn fold(
         if is_constant(&plan)? {
             let schema = plan.schema();
             let batches = collect(plan, context).await?;
-            return Constant::new(&concat_batches(&schema, &batches)?);
+            return Constant::leaf(&concat_batches(&schema, &batches)?);
         }
         let mut children = Vec::new();
         for child in plan.children() {
@@ -159,7 +159,7 @@ struct Constant {
 }
 
 impl Constant {
-    fn new(rows: &RecordBatch) -> Result<Arc<dyn ExecutionPlan>> {
+    fn leaf(rows: &RecordBatch) -> Result<Arc<dyn ExecutionPlan>> {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(rows.schema()),
             Partitioning::UnknownPartitioning(1),
@@ -224,5 +224,109 @@ impl ExecutionPlan for Constant {
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(MemoryStream::try_new(vec![self.rows.clone()], self.rows.schema(), None)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::SessionContext;
+
+    use super::super::compile::compile;
+    use super::super::leaf::Slot;
+    use super::super::session::session;
+    use super::super::window::{Mode, WindowPlanner};
+    use super::*;
+    use crate::lookups::Lookups;
+    use crate::rules::Rule;
+
+    fn lookups(partners: &str) -> Lookups {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("partners.csv"), partners).unwrap();
+        let mut lookups = Lookups::default();
+        lookups.read_folder(folder.path()).unwrap();
+        lookups
+    }
+
+    /// The plan of a statement over `r`, whose rows are those of `requests`, and the lookup `partners`.
+    async fn plan(sql: &str) -> String {
+        let planner = Arc::new(WindowPlanner::new(Mode::Stream, BTreeMap::new(), None));
+        let state = session(Mode::Stream, planner, 1);
+        let context = SessionContext::new_with_state(state.clone());
+        let requests = Slot::new(tripline_ingest::schema());
+        context.register_table("r", Arc::new(requests.table().unwrap())).unwrap();
+        lookups("client,tier\na,1\nb,2\n").register(&context).unwrap();
+        let plan = state.create_logical_plan(sql).await.unwrap();
+        let plan = fold_subqueries(plan, &state).await.unwrap();
+        let physical = state.create_physical_plan(&plan).await.unwrap();
+        displayable(fold(physical, state.task_ctx()).await.unwrap().as_ref()).indent(false).to_string()
+    }
+
+    /// Which leaf a join keeps in memory: the first below it.
+    fn built(plan: &str) -> &str {
+        let mut below = plan.lines().skip_while(|line| !line.contains("Join")).skip(1);
+        below.find(|line| line.contains("Lookup") || line.contains("StreamingTable")).unwrap_or_default().trim()
+    }
+
+    #[tokio::test]
+    async fn joins_hash_the_lookup() {
+        for sql in [
+            "SELECT r.client, count(*) FROM r LEFT JOIN partners p ON p.client = r.client GROUP BY r.client",
+            "SELECT r.client, count(*) FROM r JOIN partners p ON p.client = r.client AND r.status > p.tier GROUP BY r.client",
+            "SELECT client, count(*) FROM r WHERE client NOT IN (SELECT client FROM partners) GROUP BY client",
+            "SELECT client, count(*) FROM r WHERE EXISTS (SELECT 1 FROM partners p WHERE p.client = r.client) GROUP BY client",
+            "SELECT r.client, count(*) FROM r JOIN partners p ON r.client > p.client GROUP BY r.client",
+            "SELECT r.client, count(*) FROM r CROSS JOIN partners p GROUP BY r.client",
+            "SELECT r.client, max(p.n) FROM r JOIN (SELECT client, count(*) AS n FROM partners GROUP BY client) p \
+             ON p.client = r.client GROUP BY r.client",
+        ] {
+            let plan = plan(sql).await;
+            assert!(built(&plan).starts_with("Lookup: rows=2"), "{sql}\n{plan}");
+            assert!(!plan.contains("DataSourceExec") && plan.matches("AggregateExec").count() == 2, "{plan}");
+        }
+        // The value may be NULL: here the batch is hashed.
+        let plan = plan("SELECT client FROM r WHERE object NOT IN (SELECT client FROM partners)").await;
+        assert!(built(&plan).starts_with("StreamingTable"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_subquery_that_stands_for_one_value_is_that_value() {
+        let plan = plan("SELECT client FROM r WHERE status > (SELECT max(tier) FROM partners)").await;
+        assert!(plan.contains("> 2") && !plan.contains("Lookup") && !plan.contains("Subquery"), "{plan}");
+    }
+
+    const WINDOW: &str = "tumble(requests, ts, INTERVAL '1 minute')";
+
+    /// State rows may be merged as long as what they were made of is the same.
+    #[tokio::test]
+    async fn the_fingerprint_knows_what_of_a_lookup_the_state_depends_on() {
+        let fingerprint = async |sql: &str, partners: &str| {
+            let text = format!("/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\n{sql}");
+            let rule = Rule::parse("a/b", "b.sql", &text).unwrap();
+            let compiled = compile(&rule, &BTreeMap::new(), &lookups(partners), None).await;
+            compiled.unwrap_or_else(|e| panic!("{e}")).fingerprint()
+        };
+        let base = "client,tier,note\na,1,x\nb,2,y\n";
+        let below = format!(
+            "SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} WHERE client NOT IN (SELECT client FROM partners) \
+             GROUP BY window_start, window_end, client"
+        );
+        let above = format!(
+            "WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} GROUP BY window_start, window_end, client) \
+             SELECT w.* FROM w LEFT JOIN partners p ON p.client = w.client WHERE n > coalesce(p.tier, 0)"
+        );
+        let scalar =
+            below.replace("client NOT IN (SELECT client FROM partners)", "status > (SELECT max(tier) FROM partners)");
+        for (sql, other, same) in [
+            (&below, "client,tier,note\na,1,x\nc,2,y\n", false),
+            (&below, "client,tier,note\na,1,x\nb,3,z\n", true),
+            (&scalar, "client,tier,note\na,1,x\nb,3,y\n", false),
+            (&scalar, "client,tier,note\nc,1,x\nd,2,z\n", true),
+            (&above, "client,tier,note\nc,5,z\n", true),
+        ] {
+            assert_eq!(fingerprint(sql, base).await == fingerprint(sql, other).await, same, "{sql}\n{other}");
+        }
     }
 }

@@ -104,7 +104,8 @@ fn text(file: File) -> Result<String, Problem> {
         bytes.drain(..3);
     }
     String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+        let valid = std::str::from_utf8(&e.as_bytes()[..e.utf8_error().valid_up_to()]);
+        let line = valid.unwrap_or_default().matches('\n').count() + 1;
         Problem::new(format!("line {line} is not UTF-8"), "save the file as UTF-8")
     })
 }
