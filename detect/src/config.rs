@@ -8,6 +8,7 @@ use tripline_ingest::SourceOptions;
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
 use crate::duration;
+use crate::lookups;
 
 /// The whole file. Paths in it are relative to the folder it is in.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Config {
     /// Which rules, and their parameters.
     #[serde(default)]
     pub rules: Rules,
+    /// Tables of the user's own that rules join.
+    #[serde(default, rename = "lookup")]
+    pub lookups: Vec<Lookup>,
     /// Rows that rules must not see.
     #[serde(default, rename = "exception")]
     pub exceptions: Vec<Exception>,
@@ -58,6 +62,13 @@ pub struct Source {
     pub user_verified: bool,
     /// How late lines may come within a file, such as `30s`; the format's own default otherwise.
     pub lateness: Option<String>,
+    /// How long it may write nothing before that is an alert, such as `15m`; `off`: for ever.
+    #[serde(default = "silent_after")]
+    pub silent_after: String,
+}
+
+fn silent_after() -> String {
+    "15m".into()
 }
 
 fn auto() -> String {
@@ -77,6 +88,16 @@ pub struct Rules {
     /// Parameters by rule.
     #[serde(default)]
     pub params: BTreeMap<String, BTreeMap<String, toml::Value>>,
+}
+
+/// `[[lookup]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// How rules call it.
+    pub name: String,
+    /// A `.csv` file with a header, a `.jsonl` or a `.parquet` file.
+    pub path: PathBuf,
 }
 
 /// `[[exception]]`
@@ -171,6 +192,16 @@ impl Config {
     fn check(&self, origin: &str, text: &str) -> Result<(), Diagnostic> {
         for source in &self.sources {
             source.options().map_err(|(word, message)| Diagnostic::at_word(origin, text, &word, message))?;
+            source.silent_after_us().map_err(|message| Diagnostic::at_word(origin, text, "silent_after", message))?;
+        }
+        for (i, lookup) in self.lookups.iter().enumerate() {
+            let taken = || format!("two lookups are named {}", lookup.name);
+            let is_taken = self.lookups[..i].iter().any(|l| l.name == lookup.name);
+            lookups::check_name(&lookup.name).and_then(|()| if is_taken { Err(taken()) } else { Ok(()) }).map_err(
+                |message| {
+                    Diagnostic::at_word(origin, text, &lookup.name, message).with_help("give the lookup another name")
+                },
+            )?;
         }
         for (i, destination) in self.destinations.iter().enumerate() {
             if self.destinations[..i].iter().any(|d| d.name == destination.name) {
@@ -192,6 +223,7 @@ impl Config {
         self.state.dir.iter_mut().for_each(resolve);
         self.sources.iter_mut().map(|s| &mut s.path).for_each(resolve);
         self.rules.dirs.iter_mut().for_each(resolve);
+        self.lookups.iter_mut().map(|l| &mut l.path).for_each(resolve);
         for d in &mut self.destinations {
             [&mut d.secret_file, &mut d.ca_file, &mut d.client_certificate_file]
                 .into_iter()
@@ -202,6 +234,17 @@ impl Config {
 }
 
 impl Source {
+    /// How long it may be silent, µs; `None`: for ever.
+    pub fn silent_after_us(&self) -> Result<Option<i64>, String> {
+        match self.silent_after.as_str() {
+            "off" => Ok(None),
+            text => match duration::parse_us(text)? {
+                us if us >= 1_000_000 => Ok(Some(us)),
+                _ => Err("silent_after is at least \"1s\", or \"off\"".into()),
+            },
+        }
+    }
+
     /// What ingest must know. The error is the word to point at, and what is wrong.
     pub fn options(&self) -> Result<SourceOptions, (String, String)> {
         let known: Vec<_> = tripline_ingest::formats::formats().iter().map(|f| f.name()).collect();
@@ -267,6 +310,35 @@ mod tests {
         let config = parse("[state]\ndir = \"a\"\n", &[("TRIPLINE__STATE__DIR", "b"), ("HOME", "x")]).unwrap();
         assert_eq!(config.state.dir, Some(PathBuf::from("b")));
         assert!(parse("", &[("TRIPLINE__STATE__DIRR", "b")]).is_err());
+    }
+
+    #[test]
+    fn names_of_lookups_are_checked() {
+        let lookup = |name: &str| format!("[[lookup]]\nname = \"{name}\"\npath = \"a.csv\"\n");
+        assert_eq!(parse(&lookup("partners"), &[]).unwrap().lookups[0].name, "partners");
+        for (text, part) in [
+            (lookup("requests"), "built in"),
+            (lookup("Partners"), "lower-case"),
+            (lookup("order"), "word of SQL"),
+            (lookup("a") + &lookup("a"), "two lookups are named a"),
+        ] {
+            let error = parse(&text, &[]).unwrap_err().to_string();
+            assert!(
+                error.contains(part) && error.contains("tripline.toml:") && error.contains("another name"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn silence_is_a_duration_or_off() {
+        let after = |text: &str| parse(&format!("[[source]]\npath = \"x\"\nsilent_after = \"{text}\"\n"), &[]);
+        assert_eq!(after("off").unwrap().sources[0].silent_after_us(), Ok(None));
+        assert_eq!(after("2h").unwrap().sources[0].silent_after_us(), Ok(Some(7_200_000_000)));
+        for bad in ["soon", "0s", ""] {
+            let error = after(bad).unwrap_err().to_string();
+            assert!(error.contains("tripline.toml:3:1"), "{error}");
+        }
     }
 
     #[test]

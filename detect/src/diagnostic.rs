@@ -110,6 +110,12 @@ fn general_help(message: &str) -> Option<String> {
             "the SQL goes wrong just before this place: look for a missing comma, keyword or parenthesis".into(),
         );
     }
+    if message.starts_with("table '") && message.ends_with("' not found") {
+        return Some(
+            "the tables are requests (as tumble(requests, ...) or hop(...)), the baselines, and each [[lookup]] of the config"
+                .into(),
+        );
+    }
     let name = message.strip_prefix("column '")?.strip_suffix("' not found")?.rsplit('.').next()?;
     if name.starts_with("window_") {
         return Some(

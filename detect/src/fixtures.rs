@@ -2,7 +2,7 @@
 //!
 //! In `tests/` beside `rule.sql`: `NAME.log` (or `.log.gz`, `.log.zst`) is scanned with the rule and the baselines.
 //! `NAME.expected.jsonl` has one line an alert, as [`Raised`]; without that file, or with an empty one, the rule must stay
-//! quiet.
+//! quiet. `tests/lookups/` holds the lookups that the rule joins, each named as its file: `partners.csv`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use tripline_ingest::SourceOptions;
 use crate::engine::Engine;
 use crate::exceptions::Exceptions;
 use crate::input::{Progress, find_files};
+use crate::lookups::Lookups;
 use crate::rules::Rule;
 use crate::scan::{Period, scan};
 
@@ -70,11 +71,21 @@ impl Fixture {
         text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
     }
 
-    /// What the log raises under `rule`, with the baselines among `others`.
-    pub async fn raise(&self, rule: &Rule, others: &[Rule]) -> std::result::Result<Vec<Raised>, String> {
+    /// What the log raises under `rule`, with the baselines among `others` and the lookups given and beside the log.
+    pub async fn raise(
+        &self,
+        rule: &Rule,
+        others: &[Rule],
+        lookups: &Lookups,
+    ) -> std::result::Result<Vec<Raised>, String> {
         let mut rules: Vec<Rule> = others.iter().filter(|r| r.is_baseline() && r.id != rule.id).cloned().collect();
         rules.push(rule.clone());
-        let (mut engine, problems) = Engine::new(&rules, &BTreeMap::new()).await;
+        let mut lookups = lookups.clone();
+        let folder = self.log.parent().unwrap_or(Path::new("")).join("lookups");
+        if folder.is_dir() {
+            lookups.read_folder(&folder).map_err(|e| e.to_string())?;
+        }
+        let (mut engine, problems) = Engine::new(&rules, &BTreeMap::new(), &lookups).await;
         if let Some(problem) = problems.first() {
             return Err(problem.to_string());
         }
@@ -87,14 +98,15 @@ impl Fixture {
         let mut alerts = BTreeMap::new();
         let mut exceptions = Exceptions::default();
         let progress = Arc::new(Progress::default());
-        let scanned: Result<_> = scan(&mut engine, &mut exceptions, files, Period::default(), progress, |found| {
-            for alert in
-                lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
-            {
-                alerts.insert((alert.episode_start, alert.id.clone()), alert);
-            }
-        })
-        .await;
+        let scanned: Result<_> =
+            scan(&mut engine, &mut exceptions, files, Period::default(), progress, None, |found| {
+                for alert in
+                    lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
+                {
+                    alerts.insert((alert.episode_start, alert.id.clone()), alert);
+                }
+            })
+            .await;
         let scanned = scanned.map_err(|e| e.to_string())?;
         if let Some((reason, n)) = scanned.read.rejects.first_key_value() {
             return Err(format!("{}: {n} lines are no requests: {reason}", self.log.display()));

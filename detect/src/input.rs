@@ -91,6 +91,8 @@ pub struct ReadSummary {
     pub counters: Counters,
     /// Files that could not be read to their end.
     pub problems: Vec<String>,
+    /// Files that were read, but look as if something is wrong.
+    pub warnings: Vec<String>,
 }
 
 /// Rejected lines kept for showing.

@@ -21,6 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::session::session;
 use crate::engine::window::{Mode, ROW_WATERMARK, WindowPlanner, timestamp_type};
 use crate::engine::{FileRows, Keep, baseline, compile};
+use crate::lookups::Lookups;
 use crate::rules::Rule;
 
 /// Where a batch session reads `requests` from: partitions of [`with_watermark_schema`].
@@ -48,11 +49,12 @@ pub struct BatchSession {
 }
 
 impl BatchSession {
-    /// Over `partitions`, with the baselines among `rules` as tables. `keep`: which rows each rule may see.
+    /// Over `partitions`, with the baselines among `rules` and `lookups` as tables. `keep`: which rows each rule may see.
     pub async fn new(
         partitions: Partitions,
         rules: &[Rule],
         keep: Keep,
+        lookups: &Lookups,
         threads: usize,
     ) -> std::result::Result<Self, Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion("query", "", &e);
@@ -67,6 +69,7 @@ impl BatchSession {
         let visible: Vec<Expr> = tripline_ingest::schema().fields().iter().map(|f| ident(f.name())).collect();
         let view = context.read_table(requests).and_then(|all| all.select(visible)).map_err(explain)?;
         context.register_table("requests", view.into_view()).map_err(explain)?;
+        lookups.register(&context).map_err(explain)?;
         let session = Self { context, state, tables, keep };
         for rule in rules.iter().filter(|r| r.is_baseline()) {
             session.add_baseline(rule).await?;

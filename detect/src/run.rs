@@ -14,12 +14,15 @@ use tripline_alert::deliver::{SenderError, Timeouts};
 use tripline_alert::{
     Alert, Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Status, Store, StoreError, Waker,
 };
-use tripline_ingest::{Level, Position, Source, Tailer, Wake};
+use tripline_ingest::{Level, Notice, Position, RejectReason, Source, Tailer, Wake};
 
 use crate::config::Config;
 use crate::engine::{Engine, FileRows, Found, checkpoint};
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
+use crate::health::{self, Health};
+use crate::late::{self, LateLog};
+use crate::reload::Reloader;
 
 /// Rows that an epoch takes in at most.
 const EPOCH_ROWS: usize = 64 * 1024;
@@ -32,6 +35,7 @@ const SILENT_COMMIT: i64 = 10_000_000;
 
 const ENGINE: &str = "engine";
 const FILES: &str = "files";
+const LATE: &str = "late";
 
 /// Why `run` ended, or could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,9 @@ pub enum RunError {
     /// A file's position cannot be written down.
     #[error("cannot write down how far a file was read: {0}")]
     Position(#[from] serde_json::Error),
+    /// The file of late rows cannot be cut to what was committed.
+    #[error("late/ in the state directory cannot be used: {0}")]
+    Late(#[from] std::io::Error),
 }
 
 /// The destinations of a config, checked.
@@ -76,9 +83,10 @@ pub async fn run(
     config: &Config,
     engine: Engine,
     exceptions: Exceptions,
+    rules: Reloader,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let mut follower = Follower::start(config, engine, exceptions)?;
+    let mut follower = Follower::start(config, engine, exceptions, rules)?;
     let destinations = destinations(config)?;
     if destinations.is_empty() {
         tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
@@ -114,10 +122,13 @@ struct Follower {
     committed_watermark: i64,
     positions: Vec<Position>,
     leftovers: Vec<Vec<u8>>,
+    health: Health,
+    late: LateLog,
+    rules: Reloader,
 }
 
 impl Follower {
-    fn start(config: &Config, mut engine: Engine, exceptions: Exceptions) -> Result<Self, RunError> {
+    fn start(config: &Config, mut engine: Engine, exceptions: Exceptions, rules: Reloader) -> Result<Self, RunError> {
         let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
         let dir: &PathBuf = config
             .state
@@ -142,6 +153,8 @@ impl Follower {
             .iter()
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()?;
+        let mark = store.checkpoint(LATE)?.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
+        let health = Health::new(&config.sources, &store.open_alerts()?).map_err(RunError::Config)?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         Ok(Self {
             committed_watermark: engine.closed_to(),
@@ -155,6 +168,9 @@ impl Follower {
             clock: EventClock::default(),
             positions,
             leftovers: left.deletes,
+            health,
+            late: LateLog::new(&dir.join("late"), mark.unwrap_or_default())?,
+            rules,
         })
     }
 
@@ -165,13 +181,15 @@ impl Follower {
         for problem in problems {
             tracing::info!("no change notifications, looking every second instead: {problem}");
         }
+        let hint = Arc::clone(&changed);
+        self.rules.watch(move || hint.notify_one());
         while !*shutdown.borrow() {
-            for notice in self.tailer.poll() {
-                if notice.level == Level::Warn {
-                    tracing::warn!("{}", notice.text);
-                } else {
-                    tracing::info!("{}", notice.text);
-                }
+            self.tailer.poll().iter().for_each(tell);
+            let files: Vec<_> = self.tailer.sources().collect();
+            self.health.look(now_us(), &files).iter().for_each(tell);
+            if let Some(new) = self.rules.poll().await {
+                let (rules, lookups) = (new.difference, new.lookups);
+                tracing::warn!(?rules, ?lookups, "rules or lookups have changed: they are used from the next start on");
             }
             while self.epoch().await? && !*shutdown.borrow() {}
             tokio::select! {
@@ -187,7 +205,7 @@ impl Follower {
     /// One epoch. Returns whether there may be more to read at once.
     async fn epoch(&mut self) -> Result<bool, RunError> {
         let (rows, early) = self.take_in().await?;
-        let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now());
+        let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now(), health::bound(now_us()));
         let closed = self.engine.advance(watermark.unwrap_or(i64::MIN)).await?;
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
@@ -197,6 +215,7 @@ impl Follower {
         for trouble in self.engine.take_troubles() {
             tracing::error!(rules = trouble.rules.join(", "), "{}", trouble.message);
         }
+        found.extend(self.health.findings(self.engine.closed_to()));
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
         if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
             self.commit(found)?;
@@ -209,10 +228,16 @@ impl Follower {
     async fn take_in(&mut self) -> Result<(usize, Vec<Found>), RunError> {
         let mut files = Vec::new();
         let mut rows = 0;
+        self.tailer
+            .reject_after(health::latest_allowed(now_us(), self.tailer.sources().filter_map(|f| f.newest_ts).max()));
         while rows < EPOCH_ROWS {
             let Some(next) = self.tailer.next_batch() else { break };
             rows += next.batch.rows.num_rows() + next.batch.rejects.len();
             self.exceptions.count(&next.batch.rows)?;
+            self.health.heard(next.source);
+            for reject in next.batch.rejects.iter().filter(|r| r.reason == RejectReason::FarAhead) {
+                self.late.push(&late::ahead(&next.path, reject));
+            }
             if let Some(reject) = next.batch.rejects.first() {
                 let n = next.batch.rejects.len();
                 tracing::warn!(file = %next.path.display(), offset = reject.offset, "{n} lines are no requests; the first: {}: {}", reject.reason, reject.line);
@@ -222,6 +247,9 @@ impl Follower {
                 newest_before: next.batch.newest_before,
                 lateness: next.lateness_us,
             });
+        }
+        for file in &files {
+            self.late.take(&self.engine, file);
         }
         Ok((rows, self.engine.push(&files).await?))
     }
@@ -237,6 +265,8 @@ impl Follower {
             now_ms: now_ms(),
             destinations: self.destinations.clone(),
         };
+        let mark = tokio::task::block_in_place(|| self.late.write());
+        commit.puts.push(Put { space: LATE, key: b"mark".to_vec(), value: serde_json::to_vec(&mark)? });
         let positions = self.tailer.positions();
         if positions != self.positions {
             commit.deletes.push(Delete::Space(FILES));
@@ -256,6 +286,18 @@ impl Follower {
             waker.wake();
         }
         Ok(())
+    }
+}
+
+/// The wall clock, µs since 1970.
+fn now_us() -> i64 {
+    now_ms().saturating_mul(1000)
+}
+
+fn tell(notice: &Notice) {
+    match notice.level {
+        Level::Warn => tracing::warn!("{}", notice.text),
+        Level::Info => tracing::info!("{}", notice.text),
     }
 }
 
@@ -279,9 +321,11 @@ struct EventClock {
 
 impl EventClock {
     /// The watermark, µs. Files with unread lines hold it back; files at their end do not. When all are silent, event time passes
-    /// with the clock, so that a finding does not wait for the next request.
-    fn watermark(&mut self, tailer: &Tailer, rows_came: bool, now: Instant) -> Option<i64> {
-        let mark = |f: &tripline_ingest::FileStatus| f.newest_ts.map(|ts| ts.saturating_sub(f.lateness_us));
+    /// with the clock, so that a finding does not wait for the next request. A file whose clock is ahead counts as if it were at
+    /// `bound`, the wall clock: it must not make the others' rows late.
+    fn watermark(&mut self, tailer: &Tailer, rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
+        let bound = bound.unwrap_or(i64::MAX);
+        let mark = |f: &tripline_ingest::FileStatus| f.newest_ts.map(|ts| ts.min(bound).saturating_sub(f.lateness_us));
         let behind = tailer.sources().filter(|f| !f.at_end).filter_map(|f| mark(&f)).min();
         let newest = tailer.sources().filter_map(|f| mark(&f)).max();
         if behind.is_some() {

@@ -13,6 +13,8 @@ use crate::engine::{Engine, FileRows, Trouble};
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
 use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
+use crate::jump::Jumps;
+use crate::late::{self, LateCounts};
 
 /// Rows that go through the rules at a time. Many, because state is kept by chunk: the more rows of a client are aggregated
 /// together, the less is left to merge.
@@ -34,17 +36,21 @@ pub struct ScanSummary {
     pub read: ReadSummary,
     /// Rows that came too late for at least one window.
     pub late_rows: u64,
+    /// The same by source.
+    pub late: LateCounts,
     /// What went wrong in single rules.
     pub troubles: Vec<Trouble>,
 }
 
-/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity).
+/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity). `late_line` receives
+/// each row that came too late for a window, as a line of JSON.
 pub async fn scan(
     engine: &mut Engine,
     exceptions: &mut Exceptions,
     files: Vec<InputFile>,
     period: Period,
     progress: Arc<Progress>,
+    mut late_line: Option<&mut dyn FnMut(String)>,
     mut found: impl FnMut(Vec<Finding>),
 ) -> Result<ScanSummary> {
     // A finding is known when the watermark passes its window's end.
@@ -52,17 +58,26 @@ pub async fn scan(
     let (chunks, mut received) = mpsc::channel::<Chunk>(2);
     let mut input = Input::new(files, progress);
     let reading = tokio::task::spawn_blocking(move || {
-        while let Some(chunk) = input.next_chunk(CHUNK_ROWS, |_, _| {}) {
+        let mut jumps = Jumps::default();
+        while let Some(chunk) = input.next_chunk(CHUNK_ROWS, |batch, path| jumps.see(path, batch)) {
             if chunks.blocking_send(chunk).is_err() {
                 break;
             }
         }
+        input.summary.warnings = jumps.warnings();
         input.summary
     });
+    let windows = engine.windows();
+    let mut late_counts = LateCounts::default();
     while let Some(chunk) = received.recv().await {
         let files = chunk.files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
         for file in &files {
             exceptions.count(&file.rows)?;
+            let late = engine.late(file);
+            late_counts.add(file, &late);
+            if let Some(late_line) = &mut late_line {
+                late::lines(file, &late, &windows).for_each(&mut **late_line);
+            }
         }
         for early in engine.push(&files).await? {
             found(findings(&early, delay)?);
@@ -75,7 +90,7 @@ pub async fn scan(
         found(findings(&closed, delay)?);
     }
     let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
-    Ok(ScanSummary { read, late_rows: engine.late_rows(), troubles: engine.take_troubles() })
+    Ok(ScanSummary { read, late_rows: engine.late_rows(), late: late_counts, troubles: engine.take_troubles() })
 }
 
 impl Period {

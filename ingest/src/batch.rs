@@ -2,8 +2,10 @@
 
 use std::ops::AddAssign;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use bumpalo::Bump;
 
 use crate::block::MAX_LINE;
@@ -12,6 +14,7 @@ use crate::identity::Identity;
 use crate::reject::{Reject, RejectReason};
 use crate::requests::RequestBuilder;
 use crate::row::Row;
+use crate::table::columns;
 
 /// Lines of the largest batch: bounds what a file of very short lines costs.
 const MAX_LINES: usize = 16_384;
@@ -45,6 +48,22 @@ impl Batch {
             newest_before: None,
             counters: Counters::default(),
         }
+    }
+}
+
+impl Batch {
+    /// Makes rejects of the rows that are dated after `latest`, µs.
+    pub(crate) fn reject_after(&mut self, latest: i64) {
+        let ts = self.rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>();
+        let kept: BooleanArray = ts.values().iter().map(|&ts| Some(ts <= latest)).collect();
+        let raw = self.rows.column(columns::RAW).as_string_view();
+        let offsets = self.rows.column(columns::OFFSET).as_primitive::<UInt64Type>();
+        let rejected = (0..kept.len()).filter(|&row| !kept.value(row));
+        self.rejects.extend(
+            rejected.map(|row| Reject::new(offsets.value(row), RejectReason::FarAhead, raw.value(row).as_bytes())),
+        );
+        self.rejects.sort_by_key(|reject| reject.offset);
+        self.rows = filter_record_batch(&self.rows, &kept).expect("the mask has the rows' length");
     }
 }
 

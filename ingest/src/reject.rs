@@ -26,6 +26,8 @@ pub enum RejectReason {
     NotJson,
     /// The archive ends within this line.
     CutShort,
+    /// The timestamp is further ahead than whoever follows the file allows.
+    FarAhead,
 }
 
 impl RejectReason {
@@ -41,6 +43,7 @@ impl RejectReason {
             Self::BadNumber => "bad_number",
             Self::NotJson => "not_json",
             Self::CutShort => "cut_short",
+            Self::FarAhead => "far_ahead",
         }
     }
 }
@@ -57,6 +60,7 @@ impl fmt::Display for RejectReason {
             Self::BadNumber => "a size or duration is not a number",
             Self::NotJson => "the line is not one JSON object",
             Self::CutShort => "the archive ends within this line",
+            Self::FarAhead => "the timestamp is far in the future",
         })
     }
 }

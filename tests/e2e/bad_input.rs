@@ -176,7 +176,7 @@ fn a_clock_that_runs_backwards() {
     let output = tripline!("scan", &log).with_code(0);
     output.says(&[
         "30: 30 requests, 0 rejected",
-        "late rows 10 (came after their window had closed; see `lateness` in the config)",
+        "late rows 10 (came after a window of theirs had closed; --late FILE keeps them)",
     ]);
     let output = tripline!("doctor", &log).with_code(0);
     output.shows(&["older than a line before them, by up to 90009 s", "lateness"]);

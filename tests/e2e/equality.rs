@@ -53,7 +53,7 @@ fn check(log: &Path) -> usize {
 }
 
 /// Compares one rule's findings with its rows, and returns how many there were.
-fn compare(rule: &str, config: &Path, log: &Path) -> usize {
+pub fn compare(rule: &str, config: &Path, log: &Path) -> usize {
     let scanned = tripline!("scan", "-c", config, "--quiet", "--only", rule, "--format", "json", log).with_code(0);
     let queried = tripline!("query", "-c", config, "--rule", rule, "--format", "json", "--logs", log).with_code(0);
     let scanned = sorted(scanned.json().into_iter().map(finding).collect());

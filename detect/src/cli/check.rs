@@ -24,7 +24,7 @@ pub struct Args {
 pub async fn main(mut args: Args) -> Result<Outcome> {
     args.rules.rules.append(&mut args.paths);
     let setup = args.rules.load()?;
-    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     let mut problems: Vec<String> =
         setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)).collect();
     if args.rules.config.is_some() {
@@ -39,6 +39,14 @@ pub async fn main(mut args: Args) -> Result<Outcome> {
     for rule in engine.rules() {
         let kind = if rule.is_baseline() { "baseline" } else { rule.header.severity.name() };
         println!("{:44} {kind:9} {}", rule.id, rule.header.title);
+    }
+    for (name, lookup) in setup.lookups.iter() {
+        let rows = output::thousands(lookup.rows.num_rows() as u64);
+        println!(
+            "{name:44} lookup    {}: {rows} rows ({})",
+            lookup.path.display(),
+            output::plain(&lookup.describe(), 200)
+        );
     }
     for problem in &problems {
         eprintln!("\n{problem}");

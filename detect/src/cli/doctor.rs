@@ -71,7 +71,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     }
 
     println!("\nRules");
-    let (engine, broken) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let (engine, broken) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     for rule in engine.compiled() {
         match examination.ability(rule) {
             Ability::Works => println!("  works     {}", rule.rule.id),

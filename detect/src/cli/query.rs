@@ -95,7 +95,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         .map(|f| Arc::new(LogPartition::new(f.probe, f.options, Arc::clone(&problems))) as _)
         .collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let session = BatchSession::new(partitions, &setup.rules, setup.exceptions.keep, threads).await?;
+    let session = BatchSession::new(partitions, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
 
     let (origin, text, plan) = match what(&args, &setup.rules)? {
         What::Rule(rule) => (rule.origin.clone(), rule.text.clone(), session.plan(&rule).await),

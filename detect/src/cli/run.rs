@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::Outcome;
 use super::setup::RuleArgs;
 use crate::engine::Engine;
+use crate::reload::Reloader;
 use crate::rules::Rule;
 use crate::run::run;
 
@@ -22,8 +23,9 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
-    let setup = RuleArgs { config: Some(args.config), ..RuleArgs::default() }.load()?;
-    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let files = RuleArgs { config: Some(args.config), ..RuleArgs::default() }.files();
+    let setup = files.load()?;
+    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     for problem in setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)) {
         // A rule that is wrong does not keep the others from running.
         eprintln!("{problem}\n");
@@ -43,6 +45,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         let _ = stop.send(true);
         std::future::pending::<()>().await;
     });
-    run(&setup.config, engine.without_unused_baselines(), setup.exceptions, shutdown).await?;
+    let rules = Reloader::new(files, &setup);
+    run(&setup.config, engine.without_unused_baselines(), setup.exceptions, rules, shutdown).await?;
     Ok(Outcome::Done)
 }

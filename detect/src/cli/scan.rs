@@ -1,6 +1,8 @@
 //! `tripline scan`: look for abuse in log files, once.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -38,6 +40,9 @@ pub struct Args {
     /// Exit with 1 if there is a finding at least this severe: info, low, medium, high, critical
     #[arg(long, value_name = "SEVERITY")]
     fail_on: Option<Severity>,
+    /// Write the rows that came too late for a window to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    late: Option<PathBuf>,
     /// No progress bar and no summary
     #[arg(short, long)]
     quiet: bool,
@@ -54,7 +59,7 @@ enum Format {
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
     let mut setup = args.rules.load()?;
-    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep).await;
+    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     let mut engine = engine.without_unused_baselines();
     setup.problems.extend(problems.iter().map(ToString::to_string));
     for problem in &setup.problems {
@@ -74,7 +79,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut worst = None;
     let mut written = Ok(());
     let period = Period { since: args.since, until: args.until };
-    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, |found| {
+    let mut late = args.late.as_deref().map(LateFile::create).transpose()?;
+    let mut keep_late = late.as_mut().map(|file| |line: String| file.write(&line));
+    let keep_late = keep_late.as_mut().map(|keep| keep as &mut dyn FnMut(String));
+    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, keep_late, |found| {
         // (that an alert is over is not news at the end of a scan)
         for alert in lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved) {
             worst = worst.max(Some(alert.severity));
@@ -89,6 +97,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     bar.finish();
     let scanned = scanned.context("the scan stopped")?;
     written?;
+    late.map_or(Ok(()), LateFile::finish)?;
     if args.format == Format::Table {
         let width = if io::stdout().is_terminal() { None } else { Some(160) };
         let mut out = io::stdout().lock();
@@ -99,7 +108,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         out.flush()?;
     }
     if !args.quiet {
-        eprint!("{}", summary::render(&scanned.read, scanned.late_rows, &setup.exceptions, started.elapsed()));
+        eprint!("{}", summary::render(&scanned, &setup.exceptions, started.elapsed()));
     }
     for trouble in &scanned.troubles {
         eprintln!("error: {}", trouble.message);
@@ -144,6 +153,31 @@ fn print_json(alert: &Alert) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", tripline_alert::json::to_string(alert)?)?;
     Ok(())
+}
+
+/// The file of `--late`.
+struct LateFile {
+    path: PathBuf,
+    out: BufWriter<File>,
+    written: io::Result<()>,
+}
+
+impl LateFile {
+    fn create(path: &std::path::Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), out: BufWriter::new(file), written: Ok(()) })
+    }
+
+    fn write(&mut self, line: &str) {
+        if self.written.is_ok() {
+            self.written = self.out.write_all(line.as_bytes());
+        }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let flushed = self.written.and_then(|()| self.out.flush());
+        flushed.with_context(|| format!("cannot write {}", self.path.display()))
+    }
 }
 
 /// A day or an instant, µs.

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use super::output::{bytes, plain, thousands};
 use crate::exceptions::Exceptions;
-use crate::input::ReadSummary;
+use crate::late::advice;
+use crate::scan::ScanSummary;
+
+/// Files with late rows that are named.
+const LATE_SOURCES: usize = 3;
 
 /// The lines of the summary.
-pub fn render(read: &ReadSummary, late_rows: u64, exceptions: &Exceptions, time: Duration) -> String {
+pub fn render(scanned: &ScanSummary, exceptions: &Exceptions, time: Duration) -> String {
+    let ScanSummary { read, late_rows, late, .. } = scanned;
     let mut text = String::new();
     let files: u64 = read.formats.values().sum();
     let formats: Vec<_> = read.formats.iter().map(|(format, n)| format!("{n} {format}")).collect();
@@ -48,9 +53,16 @@ pub fn render(read: &ReadSummary, late_rows: u64, exceptions: &Exceptions, time:
     let _ = writeln!(
         text,
         "late rows {}{}",
-        thousands(late_rows),
-        if late_rows > 0 { " (came after their window had closed; see `lateness` in the config)" } else { "" }
+        thousands(*late_rows),
+        if *late_rows > 0 { " (came after a window of theirs had closed; --late FILE keeps them)" } else { "" }
     );
+    let worst = late.worst();
+    for (source, count) in worst.iter().take(LATE_SOURCES) {
+        let _ = writeln!(text, "          {} in {}: {}", thousands(count.rows), plain(source, 200), advice(*count));
+    }
+    if worst.len() > LATE_SOURCES {
+        let _ = writeln!(text, "          and in {} more files", worst.len() - LATE_SOURCES);
+    }
     for exception in &exceptions.list {
         let c = &exception.config;
         let _ = writeln!(
@@ -62,6 +74,9 @@ pub fn render(read: &ReadSummary, late_rows: u64, exceptions: &Exceptions, time:
             plain(&c.owner, 40),
             c.expires
         );
+    }
+    for warning in &read.warnings {
+        let _ = writeln!(text, "warning   {}", plain(warning, 500));
     }
     for problem in &read.problems {
         let _ = writeln!(text, "problem   {}", plain(problem, 300));

@@ -5,19 +5,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::Outcome;
+use crate::config::Config;
 use crate::fixtures::{Fixture, Raised, fixtures};
+use crate::lookups::Lookups;
 use crate::rules::{Loaded, Rule};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Beside a rule, tests/NAME.log (or .log.gz, .log.zst) is a log, and tests/NAME.expected.jsonl the alerts it must raise, \
-    one a line: {\"entity\": {...}, \"findings\": N, \"values\": {...}}. Without the second file the rule must stay quiet."
+    one a line: {\"entity\": {...}, \"findings\": N, \"values\": {...}}. Without the second file the rule must stay quiet. \
+    Lookups that the rule joins are in tests/lookups/, named as their files, or in the config."
 )]
 pub struct Args {
     /// Folders of rules, or rule files
     #[arg(value_name = "PATH", default_value = "rules")]
     paths: Vec<PathBuf>,
+    /// A config whose lookups the rules may join
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write what the rules raise as what is expected, for review with git diff
     #[arg(long)]
     update: bool,
@@ -26,7 +32,12 @@ pub struct Args {
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
     let shipped = Loaded::shipped().rules;
-    let (mut passed, mut failed) = (0, 0);
+    let config = args.config.as_ref().map(|path| Config::read(path, std::env::vars())).transpose()?;
+    let (lookups, unreadable) = config.map(|c| Lookups::read(&c.lookups)).unwrap_or_default();
+    for problem in &unreadable {
+        eprintln!("{problem}\n");
+    }
+    let (mut passed, mut failed) = (0, unreadable.len());
     for path in &args.paths {
         let loaded = Loaded::from_path(path);
         for problem in &loaded.problems {
@@ -42,7 +53,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
                 println!("none  {}: there are no logs in tests/ beside it", rule.id);
             }
             for fixture in fixtures {
-                match check(&fixture, rule, &others, args.update).await? {
+                match check(&fixture, rule, &others, &lookups, args.update).await? {
                     None => passed += 1,
                     Some(difference) => {
                         println!("FAIL  {}: {}\n{difference}", rule.id, fixture.log.display());
@@ -64,8 +75,14 @@ pub async fn main(args: Args) -> Result<Outcome> {
     Ok(if failed == 0 { Outcome::Done } else { Outcome::Found })
 }
 
-async fn check(fixture: &Fixture, rule: &Rule, others: &[Rule], update: bool) -> Result<Option<String>> {
-    let raised = match fixture.raise(rule, others).await {
+async fn check(
+    fixture: &Fixture,
+    rule: &Rule,
+    others: &[Rule],
+    lookups: &Lookups,
+    update: bool,
+) -> Result<Option<String>> {
+    let raised = match fixture.raise(rule, others, lookups).await {
         Ok(raised) => raised,
         Err(problem) => return Ok(Some(problem)),
     };

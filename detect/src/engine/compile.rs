@@ -23,6 +23,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
 use super::baseline;
+use super::constant;
 use super::leaf::Slot;
 use super::monotone;
 use super::program::{Expr, flatten, over};
@@ -33,6 +34,7 @@ use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
 use super::validate::Tables;
 use super::window::{Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type};
 use crate::diagnostic::Diagnostic;
+use crate::lookups::Lookups;
 use crate::rules::Rule;
 
 /// The schema of what a streaming plan scans: `requests` and the row's pane.
@@ -90,11 +92,12 @@ enum Key {
     Column(Expr),
 }
 
-/// Plans `rule`. `baselines` are those it may join, with the schema of their rows; rows for which `keep` is not true are not
-/// seen by the rule.
+/// Plans `rule`. `baselines` are those it may join, with the schema of their rows, and `lookups` the tables of the user's own;
+/// rows for which `keep` is not true are not seen by the rule.
 pub async fn compile(
     rule: &Rule,
     baselines: &BTreeMap<String, SchemaRef>,
+    lookups: &Lookups,
     keep: Option<LogicalExpr>,
 ) -> std::result::Result<CompiledRule, Diagnostic> {
     let explain = |e: DataFusionError| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
@@ -114,6 +117,7 @@ pub async fn compile(
         context.register_table(name.as_str(), Arc::new(slot.table().map_err(explain)?)).map_err(explain)?;
         slots.insert(name.clone(), slot);
     }
+    lookups.register(&context).map_err(explain)?;
 
     let plan = plan(&state, rule).await.map_err(explain)?;
     let names: Vec<_> = baselines.keys().cloned().collect();
@@ -128,9 +132,11 @@ pub async fn compile(
     check_output(rule, &plan)?;
     slots.retain(|name, _| scans(&plan, name));
 
+    let plan = constant::fold_subqueries(plan, &state).await.map_err(explain)?;
     let plan = state.optimize(&plan).map_err(explain)?;
     let columns = columns_read(&plan);
     let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(explain)?;
+    let physical = constant::fold(physical, state.task_ctx()).await.map_err(explain)?;
     let context = state.task_ctx();
     let mut splits = Vec::new();
     let rest = split(physical, &mut splits, &input, &context).map_err(explain)?;

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::lateness::FileRows;
+use super::lookups_of_the_tests as lookups;
 use super::{Engine, Keep};
 use crate::finding::json_rows;
 use crate::query::{BatchSession, with_watermark, with_watermark_schema};
@@ -116,9 +117,29 @@ fn shapes() -> impl Strategy<Value = &'static str> {
         1 => Just("SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client \
               UNION ALL SELECT window_start, window_end, 'sum' AS client, count(*) AS n FROM {window} GROUP BY window_start, window_end"),
         1 => Just("SELECT DISTINCT window_start, window_end, client FROM {window}"),
+        2 => lookup_shapes(),
         2 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
               SELECT w.*, b.usual FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
     ]
+}
+
+/// Joins with a lookup, below the aggregate and above.
+fn lookup_shapes() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "SELECT window_start, window_end, r.client, max(p.tier) AS tier, count(*) AS n, sum(bytes_out) AS bytes FROM {window} r \
+         LEFT JOIN partners p ON p.client = r.client AND r.ts >= p.since GROUP BY window_start, window_end, r.client",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE client NOT IN (SELECT client FROM partners WHERE tier > 1) \
+         GROUP BY window_start, window_end, client",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE object NOT IN (SELECT CAST(tier AS VARCHAR) FROM partners) \
+         GROUP BY window_start, window_end, client",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE status > (SELECT max(tier) FROM partners) \
+         AND bytes_out IN (SELECT tier FROM partners) GROUP BY window_start, window_end, client",
+        "WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
+         SELECT w.*, coalesce(p.tiers, 0) AS tiers FROM w LEFT JOIN (SELECT client, count(*) AS tiers, max(since) AS since FROM partners GROUP BY client) p \
+         ON p.client = w.client AND w.window_start >= p.since",
+        "SELECT window_start, window_end, r.client, count(*) AS n FROM partners p JOIN {window} r ON p.client <= r.client AND r.object IS NOT NULL \
+         GROUP BY window_start, window_end, r.client HAVING count(*) > (SELECT min(tier) FROM partners)",
+    ])
 }
 
 const BASELINE: &str = "/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\nmax_age = \"7m\"\n*/\n\
@@ -175,7 +196,7 @@ async fn oracle(rules: &[Rule], log: &Log) -> Vec<String> {
         let file = FileRows { rows: batch(rows), newest_before: None, lateness: lateness * 1_000_000 };
         Arc::new(Rows(with_watermark_schema(), vec![with_watermark(&file).unwrap()])) as Arc<dyn PartitionStream>
     };
-    let session = BatchSession::new(log.iter().map(file).collect(), rules, Keep::new(), 2).await.unwrap();
+    let session = BatchSession::new(log.iter().map(file).collect(), rules, Keep::new(), &lookups(), 2).await.unwrap();
     let plan = session.plan(&rules[1]).await.unwrap();
     let (_, rows) = session.rows(plan).await.unwrap();
     sorted(rows.iter().flat_map(|b| json_rows(b).unwrap()))
@@ -189,7 +210,7 @@ fn sorted(rows: impl Iterator<Item = serde_json::Map<String, serde_json::Value>>
 
 /// The engine over the log in steps, with restarts from its checkpoint: the rows of closed windows, and those told early.
 async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Value>) {
-    let (mut engine, problems) = Engine::new(rules, &Keep::new()).await;
+    let (mut engine, problems) = Engine::new(rules, &Keep::new(), &lookups()).await;
     assert!(problems.is_empty(), "{}", problems[0]);
     let mut stored: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut read: Vec<usize> = vec![0; log.len()];
@@ -219,7 +240,7 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
                 let changes = engine.checkpoint().unwrap();
                 stored.extend(changes.puts);
                 changes.deletes.iter().for_each(|key| drop(stored.remove(key)));
-                engine = Engine::new(rules, &Keep::new()).await.0;
+                engine = Engine::new(rules, &Keep::new(), &lookups()).await.0;
                 let (notices, left) = engine.restore(stored.clone().into_iter().collect());
                 assert!(notices.is_empty() && left.deletes.is_empty(), "{notices:?} {:?}", left.deletes);
             }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{filter_record_batch, max, min};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
@@ -26,22 +26,13 @@ pub struct FileRows {
     pub lateness: i64,
 }
 
-/// Rows with their panes, and which windows they are late for.
+/// Rows, and which windows they are late for.
 #[derive(Debug)]
 pub struct Paned {
     /// Rows of [`super::compile::paned_schema`].
     pub rows: RecordBatch,
     /// `Some(e)`: late for windows that end before `e`. `None`: in time for all.
     pub late_until: Option<i64>,
-}
-
-/// What [`assign`] found.
-#[derive(Debug, Default)]
-pub struct Assigned {
-    /// In groups of equal lateness; most often one group.
-    pub groups: Vec<Paned>,
-    /// Rows that came late for at least one window.
-    pub late_rows: u64,
 }
 
 impl FileRows {
@@ -64,29 +55,28 @@ impl FileRows {
     }
 }
 
-/// Gives each row its pane. `floor`: windows that end at or before it are closed already, whatever the file says.
-pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRef) -> Result<Assigned> {
-    let Some(oldest) = min(file.ts()) else { return Ok(Assigned::default()) };
+/// Puts rows that are late for the same windows together; most often that is one group. `floor`: windows that end at or before it
+/// are closed already, whatever the file says.
+pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRef) -> Result<Vec<Paned>> {
+    let Some(oldest) = min(file.ts()) else { return Ok(Vec::new()) };
     let watermark = file.newest().map_or(i64::MIN, |n| n.saturating_sub(file.lateness)).max(floor);
     // The common case, settled for the whole batch: even the oldest row is in time for its first window.
     if window.pane(oldest) + window.slide > watermark {
-        let rows = with_panes(&file.rows, window, schema)?;
-        return Ok(Assigned { groups: vec![Paned { rows, late_until: None }], late_rows: 0 });
+        let rows = with_bounds(&file.rows, schema)?;
+        return Ok(vec![Paned { rows, late_until: None }]);
     }
     let mut groups: BTreeMap<Option<i64>, Vec<usize>> = BTreeMap::new();
-    let mut late_rows = 0;
     for (i, (&ts, seen)) in file.ts().values().iter().zip(file.watermarks()).enumerate() {
         let (pane, seen) = (window.pane(ts), seen.max(floor));
         if pane + window.slide > seen {
             groups.entry(None).or_default().push(i);
             continue;
         }
-        late_rows += 1;
         if pane + window.size > seen {
             groups.entry(Some(window.first_end_after(seen))).or_default().push(i);
         }
     }
-    let groups = groups
+    groups
         .into_iter()
         .map(|(late_until, rows)| {
             let mut mask = vec![false; file.rows.num_rows()];
@@ -94,25 +84,93 @@ pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRe
                 mask[i] = true;
             }
             let rows = filter_record_batch(&file.rows, &BooleanArray::from(mask))?;
-            Ok(Paned { rows: with_panes(&rows, window, schema)?, late_until })
+            Ok(Paned { rows: with_bounds(&rows, schema)?, late_until })
         })
-        .collect::<Result<_>>()?;
-    Ok(Assigned { groups, late_rows })
+        .collect()
 }
 
-fn with_panes(rows: &RecordBatch, window: WindowSpec, schema: &SchemaRef) -> Result<RecordBatch> {
-    let ts = rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>();
-    // Neighbouring rows are nearly always in one pane: divide only when leaving it.
-    let mut pane = i64::MIN;
-    let panes = ts.values().iter().map(|&ts| {
-        if pane == i64::MIN || ts < pane || ts >= pane + window.slide {
-            pane = window.pane(ts);
-        }
-        pane
-    });
-    let starts: TimestampMicrosecondArray = TimestampMicrosecondArray::from_iter_values(panes).with_timezone("UTC");
-    let ends = starts.unary::<_, TimestampMicrosecondType>(|start| start + window.slide).with_timezone("UTC");
-    let columns =
-        rows.columns().iter().cloned().chain([Arc::new(starts) as ArrayRef, Arc::new(ends) as ArrayRef]).collect();
+/// Below its lowest aggregate a rule carries the window's bounds along and does nothing else with them. Both are the row's `ts` there:
+/// which pane that is in, is the store's business.
+fn with_bounds(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let ts = rows.column(columns::TS);
+    let columns = rows.columns().iter().cloned().chain([Arc::clone(ts), Arc::clone(ts)]).collect();
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// A row that is late for at least one window of some rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// Its place in the batch.
+    pub row: usize,
+    /// The watermark that it met: it is late for all windows that end at or before it, µs.
+    pub wm_seen: i64,
+}
+
+/// The rows of `file` that are late for at least one window of the kinds in `windows`. `floor` as in [`assign`].
+pub fn late_rows(file: &FileRows, windows: &[WindowSpec], floor: i64) -> Vec<Late> {
+    // A row's first window ends with its pane, so only the slides matter, and of those that divide each other the shortest.
+    let slides: Vec<WindowSpec> = windows
+        .iter()
+        .enumerate()
+        .filter(|(i, w)| {
+            let covers = |j: usize, o: &WindowSpec| w.slide % o.slide == 0 && (o.slide < w.slide || j < *i);
+            !windows.iter().enumerate().any(|(j, o)| covers(j, o))
+        })
+        .map(|(_, w)| *w)
+        .collect();
+    let first_end = |ts: i64| slides.iter().map(|w| w.pane(ts) + w.slide).min().unwrap_or(i64::MAX);
+    let watermark = file.newest().map_or(i64::MIN, |n| n.saturating_sub(file.lateness)).max(floor);
+    // As in `assign`: most batches are in time.
+    if min(file.ts()).is_none_or(|oldest| first_end(oldest) > watermark) {
+        return Vec::new();
+    }
+    let seen = file.watermarks().map(|seen| seen.max(floor));
+    let rows = file.ts().values().iter().zip(seen).enumerate();
+    rows.filter(|(_, (ts, seen))| first_end(**ts) <= *seen).map(|(row, (_, wm_seen))| Late { row, wm_seen }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::ArrayRef;
+    use proptest::prelude::*;
+
+    fn file(ts: &[i64], newest_before: Option<i64>, lateness: i64) -> FileRows {
+        let schema = tripline_ingest::schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                "ts" => Arc::new(TimestampMicrosecondArray::from(ts.to_vec()).with_timezone("UTC")),
+                "client" => Arc::new(arrow::array::StringViewArray::from_iter_values(ts.iter().map(|_| "c"))),
+                _ => arrow::array::new_null_array(field.data_type(), ts.len()),
+            }
+        });
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        FileRows { rows, newest_before, lateness }
+    }
+
+    proptest! {
+        /// By the definition: some window that holds the row ends at or before the watermark that the row met.
+        #[test]
+        fn late_is_late_for_some_window(
+            ts in proptest::collection::vec(-300i64..300, 0..40),
+            newest_before in proptest::option::of(-300i64..300),
+            lateness in 0i64..60,
+            floor in proptest::option::of(-300i64..300),
+            kinds in proptest::collection::vec((1i64..40, 1i64..5), 0..4),
+        ) {
+            let windows: Vec<_> = kinds.into_iter().map(|(slide, n)| WindowSpec { slide, size: slide * n }).collect();
+            let floor = floor.unwrap_or(i64::MIN);
+            let found = late_rows(&file(&ts, newest_before, lateness), &windows, floor);
+            let mut newest = newest_before.unwrap_or(i64::MIN);
+            let mut expected = Vec::new();
+            for (row, &ts) in ts.iter().enumerate() {
+                newest = newest.max(ts);
+                let wm_seen = newest.saturating_sub(lateness).max(floor);
+                if windows.iter().any(|w| w.ends(w.pane(ts)).any(|end| end <= wm_seen)) {
+                    expected.push(Late { row, wm_seen });
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
 }

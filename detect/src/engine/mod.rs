@@ -18,17 +18,20 @@ use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 
 use crate::diagnostic::Diagnostic;
+use crate::lookups::Lookups;
 use crate::rules::Rule;
 use baseline::Baseline;
 use compile::{CompiledRule, compile};
-use lateness::Paned;
+use lateness::{Late, Paned};
 use rule::RuleState;
 use state::Store;
 use tasks::each;
+use window::WindowSpec;
 
 pub mod baseline;
 pub mod checkpoint;
 pub mod compile;
+mod constant;
 mod early;
 #[cfg(test)]
 mod equality;
@@ -92,8 +95,9 @@ pub struct Engine {
 pub type Keep = BTreeMap<String, Expr>;
 
 impl Engine {
-    /// Plans `rules`. Those that cannot be planned are returned as diagnostics; the rest runs.
-    pub async fn new(rules: &[Rule], keep: &Keep) -> (Self, Vec<Diagnostic>) {
+    /// Plans `rules` over `requests`, the baselines among them and `lookups`. Those that cannot be planned are returned as
+    /// diagnostics; the rest runs.
+    pub async fn new(rules: &[Rule], keep: &Keep, lookups: &Lookups) -> (Self, Vec<Diagnostic>) {
         let mut engine = Self {
             rules: Vec::new(),
             stores: Vec::new(),
@@ -111,13 +115,13 @@ impl Engine {
         let mut tables = BTreeMap::new();
         // Baselines first: rules are planned over their schemas. (A baseline sees no other baseline.)
         for rule in rules.iter().filter(|r| r.is_baseline()) {
-            match engine.add(rule, &BTreeMap::new(), keep).await {
+            match engine.add(rule, &BTreeMap::new(), lookups, keep).await {
                 Ok(schema) => drop(tables.insert(rule.table_name(), schema)),
                 Err(problem) => problems.push(problem),
             }
         }
         for rule in rules.iter().filter(|r| !r.is_baseline()) {
-            problems.extend(engine.add(rule, &tables, keep).await.err());
+            problems.extend(engine.add(rule, &tables, lookups, keep).await.err());
         }
         problems.extend(engine.share_stores());
         (engine, problems)
@@ -127,9 +131,10 @@ impl Engine {
         &mut self,
         rule: &Rule,
         tables: &BTreeMap<String, SchemaRef>,
+        lookups: &Lookups,
         keep: &Keep,
     ) -> std::result::Result<SchemaRef, Diagnostic> {
-        let compiled = compile(rule, tables, keep.get(&rule.id).cloned()).await?;
+        let compiled = compile(rule, tables, lookups, keep.get(&rule.id).cloned()).await?;
         let schema = compiled.output_schema();
         if rule.is_baseline() {
             let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
@@ -182,26 +187,35 @@ impl Engine {
         self.stores.iter().map(Store::size).sum::<usize>() + self.rules.iter().map(RuleState::size).sum::<usize>()
     }
 
+    /// The kinds of windows that the rules have.
+    pub fn windows(&self) -> Vec<WindowSpec> {
+        let windows: BTreeSet<WindowSpec> = self.rules.iter().map(|r| r.compiled.window).collect();
+        windows.into_iter().collect()
+    }
+
+    /// The rows of `file` that are late for at least one window of some rule, if they are pushed next.
+    pub fn late(&self, file: &FileRows) -> Vec<Late> {
+        lateness::late_rows(file, &self.windows(), self.closed_to)
+    }
+
     /// Takes in rows. Batches of one file come in the file's order. Returns what they settled in windows that are still open.
     pub async fn push(&mut self, files: &[FileRows]) -> Result<Vec<Found>> {
         let slides: BTreeSet<i64> = self.stores.iter().map(|s| s.slide).collect();
         let mut paned: BTreeMap<i64, Arc<Vec<Paned>>> = BTreeMap::new();
-        let mut late_rows = 0;
         for slide in slides {
             let mut groups = Vec::new();
-            let mut late = 0;
             let retain = self.stores.iter().filter(|s| s.slide == slide).map(|s| s.retain).max().unwrap_or(slide);
             for file in files {
-                let window = window::WindowSpec { slide, size: retain };
-                let assigned = lateness::assign(file, window, self.closed_to, &self.schema)?;
-                groups.extend(assigned.groups);
-                late += assigned.late_rows;
+                groups.extend(lateness::assign(
+                    file,
+                    WindowSpec { slide, size: retain },
+                    self.closed_to,
+                    &self.schema,
+                )?);
             }
-            // The windows nest: what is late for some window is late for one with the shortest slide.
-            late_rows = late.max(late_rows);
             paned.insert(slide, Arc::new(groups));
         }
-        self.late_rows += late_rows;
+        self.late_rows += files.iter().map(|file| self.late(file).len() as u64).sum::<u64>();
         self.newest = files.iter().filter_map(FileRows::newest).max().unwrap_or(i64::MIN).max(self.newest);
         let stores = std::mem::take(&mut self.stores);
         let absorbed = each(stores, |mut store| {
@@ -309,4 +323,16 @@ impl Engine {
             }
         }
     }
+}
+
+/// A lookup for tests: some of the clients that [`equality`] makes up, one of them twice.
+#[cfg(test)]
+fn lookups_of_the_tests() -> Lookups {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = "client,tier,since\nclient-0-of-the-test,1,1969-12-31T23:55:00Z\nclient-1-of-the-test,2,1970-01-01T00:00:00Z\n\
+                client-1-of-the-test,3,1970-01-01T00:10:00Z\nnobody,200,1970-01-01T00:00:00Z\n";
+    std::fs::write(folder.path().join("partners.csv"), rows).expect("a file");
+    let mut lookups = Lookups::default();
+    lookups.read_folder(folder.path()).expect("a lookup");
+    lookups
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::compile::compile;
 use super::compile::paned_schema;
+use super::lookups_of_the_tests as lookups;
 use crate::rules::Rule;
 
 /// The error for a rule whose SQL is `sql`, as printed.
@@ -22,7 +23,7 @@ async fn refusal(sql: &str) -> String {
             .collect::<Vec<_>>(),
     );
     let baselines = BTreeMap::from([("usual".to_owned(), std::sync::Arc::new(usual))]);
-    compile(&rule, &baselines, None).await.map_or_else(|e| e.to_string(), |_| "accepted".into())
+    compile(&rule, &baselines, &lookups(), None).await.map_or_else(|e| e.to_string(), |_| "accepted".into())
 }
 
 /// Asserts that the refusal says `message`, underlines `word`, and has a help that says `help`.
@@ -153,4 +154,57 @@ async fn baselines_are_joined_and_nothing_else() {
     .await;
     let sql = format!("{w}, m AS (SELECT max(status) AS s FROM usual) SELECT w.* FROM w CROSS JOIN m");
     check(&sql, "GROUP BY", "row by row", "LEFT JOIN").await;
+}
+
+#[tokio::test]
+async fn lookups_are_joined_where_every_row_has_a_window() {
+    let below = |join: &str| {
+        format!(
+            "SELECT window_start, window_end, r.client, count(*) AS n FROM {join} GROUP BY window_start, window_end, r.client"
+        )
+    };
+    for join in [
+        format!("{WINDOW} r JOIN partners p ON p.client = r.client"),
+        format!("{WINDOW} r LEFT JOIN partners p ON p.client = r.client AND p.tier > 1"),
+        format!("partners p JOIN {WINDOW} r ON p.client = r.client"),
+        format!("partners p RIGHT JOIN {WINDOW} r ON p.client = r.client"),
+        format!("{WINDOW} r, partners p WHERE p.client = r.client"),
+        format!("{WINDOW} r WHERE client NOT IN (SELECT client FROM partners)"),
+        format!("{WINDOW} r WHERE EXISTS (SELECT 1 FROM partners p WHERE p.client = r.client)"),
+        format!("{WINDOW} r WHERE r.status >= (SELECT max(tier) FROM partners)"),
+        format!(
+            "{WINDOW} r JOIN (SELECT client, max(tier) AS tier FROM partners GROUP BY client) p ON p.client = r.client"
+        ),
+    ] {
+        assert_eq!(refusal(&below(&join)).await, "accepted", "{join}");
+    }
+    let w = format!("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS})");
+    for rest in [
+        "SELECT w.*, p.tier FROM w LEFT JOIN partners p ON p.client = w.client",
+        "SELECT w.* FROM w WHERE n > (SELECT max(tier) FROM partners)",
+        "SELECT w.* FROM w JOIN partners p ON p.client = w.client AND w.window_start >= TIMESTAMP '2026-01-01T00:00:00Z'",
+    ] {
+        assert_eq!(refusal(&format!("{w} {rest}")).await, "accepted", "{rest}");
+    }
+
+    let on = "ON p.client = r.client";
+    for join in ["RIGHT", "FULL"] {
+        let sql = below(&format!("{WINDOW} r {join} JOIN partners p {on}"));
+        check(&sql, "JOIN", "belong to no window", "LEFT JOIN").await;
+        let sql = format!("{w} SELECT w.* FROM w {join} JOIN partners p ON p.client = w.client");
+        check(&sql, "JOIN", "belong to no window", "LEFT JOIN").await;
+    }
+    let sql = below(&format!("partners p LEFT JOIN {WINDOW} r {on}"));
+    check(&sql, "JOIN", "belong to no window", "LEFT JOIN").await;
+    let sql = below(&format!("{WINDOW} r JOIN partners p {on} AND r.window_start > p.since"));
+    check(&sql, "r.window_start", "before the rows are grouped", "GROUP BY").await;
+    let sql = below(&format!("{WINDOW} r WHERE EXISTS (SELECT 1 FROM partners p WHERE r.window_end > p.since)"));
+    check(&sql, "window_end", "before the rows are grouped", "GROUP BY").await;
+    let sql = below(&format!("{WINDOW} r JOIN partner p {on}"));
+    let text = refusal(&sql).await;
+    assert!(text.contains("partner") && text.contains("lookup"), "{text}");
+    let sql = format!(
+        "SELECT window_start, window_end, client, count(*) AS n FROM tumble(partners, ts, INTERVAL '1 minute') {KEYS}"
+    );
+    check(&sql, "tumble", "no table \"partners\"", "requests").await;
 }

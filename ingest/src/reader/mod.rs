@@ -94,6 +94,8 @@ pub struct LogReader {
     offset: u64,
     trail: Trail,
     newest_ts: Option<i64>,
+    /// Lines dated after it are rejected, µs.
+    latest: i64,
 }
 
 impl LogReader {
@@ -137,6 +139,7 @@ impl LogReader {
             offset: 0,
             trail: Trail::default(),
             newest_ts: None,
+            latest: i64::MAX,
             path: path.to_owned(),
         })
     }
@@ -211,6 +214,9 @@ impl LogReader {
             self.current = Some((block, offset, end));
         }
         let mut batch = parsed.batch;
+        if newest(&batch) > Some(self.latest) {
+            batch.reject_after(self.latest);
+        }
         batch.newest_before = self.newest_ts;
         self.newest_ts = self.newest_ts.max(newest(&batch));
         Some(batch)
@@ -248,6 +254,11 @@ impl LogReader {
             io::ErrorKind::UnexpectedEof => ReadError::Truncated { path, consumed },
             _ => ReadError::Damaged { path, consumed, error },
         }
+    }
+
+    /// Lines dated after `latest` (µs) are rejected from now on.
+    pub(crate) fn reject_after(&mut self, latest: i64) {
+        self.latest = latest;
     }
 
     /// The first bytes that were read, as many as are hashed for the position.

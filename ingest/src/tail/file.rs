@@ -14,6 +14,7 @@ pub(super) struct Tailed {
     pub(super) reader: LogReader,
     /// Whether everything was read that the last poll saw.
     pub(super) at_end: bool,
+    source: usize,
     first_ts: i64,
     counters: Counters,
     /// Says that the file's content is another now: what was read before is still returned, no more is read.
@@ -35,9 +36,18 @@ pub(super) enum Change {
 }
 
 impl Tailed {
-    pub(super) fn new(reader: LogReader, first_ts: i64) -> Self {
+    pub(super) fn new(reader: LogReader, source: usize, first_ts: i64) -> Self {
         let counters = Counters::default();
-        Self { reader, at_end: false, first_ts, counters, truncated: None, silent: 0, position: OnceCell::new() }
+        Self {
+            reader,
+            at_end: false,
+            source,
+            first_ts,
+            counters,
+            truncated: None,
+            silent: 0,
+            position: OnceCell::new(),
+        }
     }
 
     pub(super) fn is_archive(&self) -> bool {
@@ -49,7 +59,8 @@ impl Tailed {
         self.reader.newest_ts().unwrap_or(self.first_ts)
     }
 
-    pub(super) fn next_batch(&mut self) -> Result<Option<TailBatch>, ReadError> {
+    pub(super) fn next_batch(&mut self, latest: i64) -> Result<Option<TailBatch>, ReadError> {
+        self.reader.reject_after(latest);
         let may_read = self.truncated.is_none() || self.reader.has_pending();
         let batch = if may_read { self.reader.next_batch()? } else { None };
         let Some(batch) = batch else {
@@ -61,6 +72,7 @@ impl Tailed {
         Ok(Some(TailBatch {
             file: self.reader.key().to_owned(),
             path: self.reader.path().to_owned(),
+            source: self.source,
             batch,
             lateness_us: self.reader.lateness_us(),
         }))
@@ -75,6 +87,7 @@ impl Tailed {
         FileStatus {
             key: self.reader.key().to_owned(),
             path: self.reader.path().to_owned(),
+            source: self.source,
             format: self.reader.format(),
             newest_ts: self.reader.newest_ts(),
             lateness_us: self.reader.lateness_us(),

@@ -45,6 +45,8 @@ pub struct TailBatch {
     pub file: String,
     /// The file's name now.
     pub path: PathBuf,
+    /// Which of the sources names it, by its place in the list.
+    pub source: usize,
     /// The lines.
     pub batch: Batch,
     /// How far a line of this file may lie behind its newest, in µs.
@@ -58,6 +60,8 @@ pub struct FileStatus {
     pub key: String,
     /// The file's name now.
     pub path: PathBuf,
+    /// Which of the sources names it, by its place in the list.
+    pub source: usize,
     /// The format's name.
     pub format: &'static str,
     /// The newest timestamp read, in µs.
@@ -107,6 +111,8 @@ pub struct Tailer {
     /// What is wrong now and was told.
     troubles: BTreeSet<String>,
     notices: Vec<Notice>,
+    /// See [`Tailer::reject_after`].
+    latest: i64,
 }
 
 impl Tailer {
@@ -120,7 +126,14 @@ impl Tailer {
             stuck: BTreeMap::new(),
             troubles: BTreeSet::new(),
             notices: Vec::new(),
+            latest: i64::MAX,
         }
+    }
+
+    /// From now on, lines dated after `latest` (µs) are rejected as [`crate::RejectReason::FarAhead`] and do not count for
+    /// how far a file has come: one line from the year 2099 would make all that follow late.
+    pub fn reject_after(&mut self, latest: i64) {
+        self.latest = latest;
     }
 
     /// Looks at the file system once. Returns what happened since the last time.
@@ -146,7 +159,7 @@ impl Tailer {
         loop {
             let furthest = self.files.iter().enumerate().filter(|(_, file)| !file.at_end);
             let (at, _) = furthest.min_by_key(|(_, file)| file.event_time())?;
-            match self.files[at].next_batch() {
+            match self.files[at].next_batch(self.latest) {
                 Ok(Some(batch)) => return Some(batch),
                 Ok(None) => {
                     if self.files[at].is_archive() {
@@ -257,7 +270,7 @@ impl Tailer {
         match LogReader::resume(&position, options) {
             Ok(reader) => {
                 self.stuck.remove(&id);
-                self.files.push(Tailed::new(reader, position.newest_ts.unwrap_or(i64::MIN)));
+                self.files.push(Tailed::new(reader, found.source, position.newest_ts.unwrap_or(i64::MIN)));
             }
             Err(error @ ReadError::Changed { .. }) => {
                 self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
@@ -307,7 +320,7 @@ impl Tailer {
                 let text = format!("{}: followed as `{}`", found.path.display(), reader.format());
                 self.notices.push(Notice { level: Level::Info, text });
                 self.stuck.remove(&id);
-                self.files.push(Tailed::new(reader, probe.first_ts));
+                self.files.push(Tailed::new(reader, found.source, probe.first_ts));
             }
             Err(error) => {
                 self.stuck.insert(id, Stuck { until_not: None, trouble: Some(error.to_string()) });

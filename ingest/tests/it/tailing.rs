@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use tripline_ingest::table::columns;
-use tripline_ingest::{Level, Notice, Position, Source, SourceOptions, Tailer};
+use tripline_ingest::{Level, Notice, Position, RejectReason, Source, SourceOptions, Tailer};
 
 use crate::hostile::{gzip, line, log};
 use crate::rows::text;
@@ -359,4 +359,23 @@ fn waking_is_quicker_than_polling() {
     woken.recv_timeout(std::time::Duration::from_mins(1)).expect("is told of the new file");
     let (_wake, problems) = tripline_ingest::Wake::new(&["/nowhere/at/all/*.log".to_owned()], || {});
     assert!(problems[0].to_string().contains("seen at the next poll"), "{problems:?}");
+}
+
+#[test]
+fn a_line_from_the_far_future_is_rejected_and_counts_for_nothing() {
+    let mut scene = Scene::new();
+    let ahead = line(1).replace("/2024:", "/2099:");
+    assert_ne!(ahead, line(1), "the lines of these tests are of 2024");
+    scene.append("access.log", &(line(0) + &ahead + &line(2)));
+    let latest = 4_000_000_000_000_000; // in the year 2096
+    scene.tailer.reject_after(latest);
+    scene.tailer.poll();
+    let batch = scene.tailer.next_batch().expect("a batch").batch;
+    assert_eq!((batch.rows.num_rows(), batch.lines), (2, 3));
+    let reject = batch.rejects.first().expect("a reject");
+    assert_eq!((reject.reason, reject.offset), (RejectReason::FarAhead, line(0).len() as u64));
+    assert!(reject.line.contains("2099"), "{}", reject.line);
+    while scene.tailer.next_batch().is_some() {}
+    let status = scene.tailer.sources().next().expect("a file");
+    assert!(status.newest_ts.is_some_and(|newest| newest < latest) && status.source == 0, "{status:?}");
 }

@@ -40,24 +40,48 @@ impl Tables<'_> {
                 check_baseline_join(join, join.join_type == JoinType::Right)?;
                 Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
             }
-            (Rows::Windowed(bounds), Rows::Static) => Ok(Rows::Windowed(bounds)),
-            (Rows::Static, Rows::Windowed(bounds)) => {
-                Ok(Rows::Windowed(bounds.into_iter().map(|(i, b)| (i + shift, b)).collect()))
-            }
-            (Rows::Raw(bounds), Rows::Static) if !matches!(join.join_type, JoinType::Right | JoinType::Full) => {
-                for expr in join.on.iter().map(|(l, _)| l).chain(&join.filter) {
-                    forbid_bounds(expr, &join.left, &bounds)?;
+            (rows @ (Rows::Windowed(_) | Rows::Raw(_)), Rows::Static) if keeps_left(join.join_type) => {
+                if let Rows::Raw(bounds) = &rows {
+                    for expr in join.on.iter().map(|(l, _)| l).chain(&join.filter) {
+                        forbid_bounds(expr, &join.left, bounds)?;
+                    }
                 }
-                Ok(Rows::Raw(bounds))
+                Ok(rows)
+            }
+            (Rows::Static, rows @ (Rows::Windowed(_) | Rows::Raw(_))) if keeps_right(join.join_type) => {
+                if let Rows::Raw(bounds) = &rows {
+                    for expr in join.on.iter().map(|(_, r)| r).chain(&join.filter) {
+                        forbid_bounds(expr, &join.right, bounds)?;
+                    }
+                }
+                rows.map_bounds(|bounds, _| Ok(bounds.iter().map(|(i, b)| (i + shift, *b)).collect()))
+            }
+            (Rows::Windowed(_) | Rows::Raw(_), Rows::Static) | (Rows::Static, Rows::Windowed(_) | Rows::Raw(_)) => {
+                Err(Refusal {
+                    message: "this join returns rows of a lookup that belong to no window".into(),
+                    help: "use JOIN, or a LEFT JOIN with the requests or windows on its left",
+                    span: None,
+                    word: "JOIN",
+                })
             }
             (Rows::Raw(_), _) | (_, Rows::Raw(_)) => Err(Refusal {
-                message: "single requests can only be joined with a lookup table on the right".into(),
+                message: "single requests can only be joined with a lookup table".into(),
                 help: "aggregate by window_start, window_end in a CTE first, then join",
                 span: None,
                 word: "JOIN",
             }),
         }
     }
+}
+
+/// Whether every row of a join with a lookup on the right has a row from the left, in the left side's columns.
+fn keeps_left(join_type: JoinType) -> bool {
+    left_only(join_type) || matches!(join_type, JoinType::Inner | JoinType::Left)
+}
+
+/// The same with the lookup on the left.
+fn keeps_right(join_type: JoinType) -> bool {
+    matches!(join_type, JoinType::Inner | JoinType::Right)
 }
 
 fn left_only(join_type: JoinType) -> bool {

@@ -142,7 +142,7 @@ impl Tables<'_> {
         if self.baselines.iter().any(|b| b == table.table()) {
             Rows::Baseline
         } else if bounds.is_empty() {
-            // `FROM requests` without a window ends here too, and is refused for want of one.
+            // A lookup. `FROM requests` without a window ends here too, and is refused for want of one.
             Rows::Static
         } else {
             Rows::Raw(bounds)
@@ -371,7 +371,9 @@ fn carry(exprs: &[Expr], input: &LogicalPlan, bounds: &Bounds, raw: bool) -> Res
 }
 
 fn forbid_bounds(expr: &Expr, input: &LogicalPlan, bounds: &Bounds) -> Result<(), Refusal> {
-    match expr.column_refs().into_iter().find(|c| bound_column(c, input, bounds).is_some()) {
+    let outer = outer_columns(expr);
+    let mut columns = expr.column_refs().into_iter().chain(&outer);
+    match columns.find(|c| bound_column(c, input, bounds).is_some()) {
         None => Ok(()),
         Some(column) => Err(Refusal {
             message: format!("{} is used before the rows are grouped by window", column.name),
@@ -380,6 +382,26 @@ fn forbid_bounds(expr: &Expr, input: &LogicalPlan, bounds: &Bounds) -> Result<()
             word: if column.name == WINDOW_END { WINDOW_END } else { WINDOW_START },
         }),
     }
+}
+
+/// The columns of the rows around them that an expression's subqueries refer to.
+fn outer_columns(expr: &Expr) -> Vec<Column> {
+    let mut columns = Vec::new();
+    let walk = expr.apply(|e| {
+        let subquery = match e {
+            Expr::ScalarSubquery(s) => s,
+            Expr::InSubquery(s) => &s.subquery,
+            Expr::Exists(s) => &s.subquery,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        columns.extend(subquery.outer_ref_columns.iter().filter_map(|outer| match outer {
+            Expr::OuterReferenceColumn(_, column) => Some(column.clone()),
+            _ => None,
+        }));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(walk.is_ok(), "the visitor returns no error");
+    columns
 }
 
 fn partitions_by_bound(function: &WindowFunction, input: &LogicalPlan, bounds: &Bounds) -> bool {

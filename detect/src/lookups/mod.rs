@@ -1,0 +1,149 @@
+//! Lookup tables: files of the user's own that rules can join, such as partners, allow-lists or owners of accounts.
+//!
+//! A lookup is read whole when the program starts (or its rules are loaded anew) and does not change while an engine lives:
+//! a window is never computed with two contents of a table. What of a rule's state depends on a lookup's content is in
+//! the fingerprint of the rule's plan, so that a restart with another content does not mix the two.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::config;
+use crate::diagnostic::Diagnostic;
+
+mod read;
+
+pub use read::{MAX_FILE, MAX_MEMORY};
+
+/// One lookup table.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The file.
+    pub path: PathBuf,
+    /// All of its rows. Text is `Utf8View`, times are UTC; columns without NULLs are not nullable.
+    pub rows: RecordBatch,
+}
+
+/// All lookup tables, by the names under which rules join them.
+#[derive(Debug, Clone, Default)]
+pub struct Lookups(BTreeMap<String, Lookup>);
+
+impl Lookups {
+    /// Reads the config's lookups. Those that cannot be read are problems; a rule that joins one of them will not run.
+    pub fn read(config: &[config::Lookup]) -> (Self, Vec<Diagnostic>) {
+        let mut lookups = Self::default();
+        let mut problems = Vec::new();
+        for lookup in config {
+            problems.extend(lookups.add(&lookup.name, &lookup.path).err());
+        }
+        (lookups, problems)
+    }
+
+    /// Adds the lookups in a folder, each named as its file without the extension; they replace those of the same name.
+    pub fn read_folder(&mut self, folder: &Path) -> std::result::Result<(), Diagnostic> {
+        for file in tripline_ingest::discover(&folder.display().to_string()).files {
+            let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+            check_name(&name).map_err(|message| {
+                Diagnostic::new(&file.display().to_string(), "", None, message).with_help("rename the file")
+            })?;
+            self.add(&name, &file)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, path: &Path) -> std::result::Result<(), Diagnostic> {
+        let rows = read::read(path)?;
+        self.0.insert(name.to_owned(), Lookup { path: path.to_owned(), rows });
+        Ok(())
+    }
+
+    /// Adds those of `config` that are missing here from `old`.
+    pub fn fill_from(&mut self, old: &Self, config: &[config::Lookup]) {
+        for lookup in config.iter().filter(|l| !self.0.contains_key(&l.name)).collect::<Vec<_>>() {
+            if let Some(table) = old.0.get(&lookup.name) {
+                self.0.insert(lookup.name.clone(), table.clone());
+            }
+        }
+    }
+
+    /// Names of the tables that are others in `new`, or missing here or there.
+    pub fn differing(&self, new: &Self) -> Vec<String> {
+        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(new.0.keys()).collect();
+        let rows = |lookups: &Self, name: &String| lookups.0.get(name).map(|l| l.rows.clone());
+        names.into_iter().filter(|name| rows(self, name) != rows(new, name)).cloned().collect()
+    }
+
+    /// The tables with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Lookup)> {
+        self.0.iter().map(|(name, lookup)| (name.as_str(), lookup))
+    }
+
+    /// Makes them tables of a session.
+    pub fn register(&self, context: &SessionContext) -> Result<()> {
+        for (name, lookup) in &self.0 {
+            let table = MemTable::try_new(lookup.rows.schema(), vec![vec![lookup.rows.clone()]])?;
+            context.register_table(name.as_str(), Arc::new(table))?;
+        }
+        Ok(())
+    }
+}
+
+impl Lookup {
+    /// Its columns for a person: `client text, tier number`.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for field in self.rows.schema().fields() {
+            let kind = match field.data_type() {
+                t if t.is_string() => "text",
+                t if t.is_numeric() => "number",
+                t if t.is_temporal() => "time",
+                _ => "boolean",
+            };
+            let _ = write!(text, "{}{} {kind}", if text.is_empty() { "" } else { ", " }, field.name());
+        }
+        text
+    }
+}
+
+/// Why a lookup cannot have this name, if it cannot. Baselines' names are compared when the rules are known.
+pub fn check_name(name: &str) -> std::result::Result<(), String> {
+    let is_plain = name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !is_plain {
+        return Err(format!(
+            "{name:?} is not a table's name: a lookup's has lower-case letters, digits and _, and begins with a letter"
+        ));
+    }
+    if ["requests", "hop", "tumble"].contains(&name) {
+        return Err(format!("{name} is built in: a lookup needs another name"));
+    }
+    let Token::Word(word) = Token::make_word(name, None) else { return Ok(()) };
+    if RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword) || RESERVED_FOR_COLUMN_ALIAS.contains(&word.keyword) {
+        return Err(format!("{name} is a word of SQL: a lookup needs another name"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn names_are_those_of_tables() {
+        for good in ["partners", "asn_v4", "allow2"] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for bad in ["", "requests", "hop", "tumble", "Partners", "2nd", "a-b", "__x", "select", "where", "a b", "ä"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}
