@@ -22,6 +22,7 @@ pub mod finding;
 pub mod fixtures;
 pub mod functions;
 pub mod input;
+mod persist;
 pub mod query;
 pub mod rules;
 pub mod run;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::engine::{Engine, FileRows, checkpoint};
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
+use crate::persist;
 
 /// Rows that an epoch takes in at most.
 const EPOCH_ROWS: usize = 64 * 1024;
@@ -29,6 +30,9 @@ const POLL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(100);
 /// Event time that may pass without a commit while no lines come, µs.
 const SILENT_COMMIT: i64 = 10_000_000;
+
+/// When the state cannot be written, it is tried again after this.
+const RETRY: Duration = Duration::from_secs(2);
 
 const ENGINE: &str = "engine";
 const FILES: &str = "files";
@@ -78,7 +82,7 @@ pub async fn run(
     exceptions: Exceptions,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let mut follower = Follower::start(config, engine, exceptions)?;
+    let mut follower = Follower::start(config, engine, exceptions, shutdown.clone())?;
     let destinations = destinations(config)?;
     if destinations.is_empty() {
         tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
@@ -114,10 +118,16 @@ struct Follower {
     committed_watermark: i64,
     positions: Vec<Position>,
     leftovers: Vec<Vec<u8>>,
+    shutdown: watch::Receiver<bool>,
 }
 
 impl Follower {
-    fn start(config: &Config, mut engine: Engine, exceptions: Exceptions) -> Result<Self, RunError> {
+    fn start(
+        config: &Config,
+        mut engine: Engine,
+        exceptions: Exceptions,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, RunError> {
         let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
         let dir: &PathBuf = config
             .state
@@ -133,12 +143,14 @@ impl Follower {
             sources.push(Source { pattern: source.path.display().to_string(), options });
         }
         let store = Store::open(dir)?;
-        let (notices, left) = engine.restore(store.checkpoint(ENGINE)?);
+        let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
+        let (notices, left) = engine.restore(rows);
         for notice in notices {
             tracing::warn!("{notice}");
         }
         let positions: Vec<Position> = store
             .checkpoint(FILES)?
+            .rows
             .iter()
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()?;
@@ -154,7 +166,8 @@ impl Follower {
             waker: None,
             clock: EventClock::default(),
             positions,
-            leftovers: left.deletes,
+            leftovers: lost.into_iter().chain(left.deletes).collect(),
+            shutdown,
         })
     }
 
@@ -180,7 +193,7 @@ impl Follower {
                 result = shutdown.changed() => if result.is_err() { break },
             }
         }
-        tracing::info!("stopping: what was read is committed, sending what is due");
+        tracing::info!("stopping: sending what is due");
         Ok(())
     }
 
@@ -196,7 +209,7 @@ impl Follower {
         }
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
         if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
-            self.commit(found)?;
+            self.commit(found).await?;
         }
         Ok(rows >= EPOCH_ROWS)
     }
@@ -223,7 +236,7 @@ impl Follower {
         Ok(rows)
     }
 
-    fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
+    async fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
         let checkpoint::Changes { puts, deletes } = self.engine.checkpoint()?;
         let leftovers = std::mem::take(&mut self.leftovers);
         let mut commit = Commit {
@@ -246,7 +259,10 @@ impl Follower {
             }
             self.positions = positions;
         }
-        let alerts = tokio::task::block_in_place(|| self.store.commit(commit))?;
+        let shutdown = &mut self.shutdown;
+        // An error means that who could tell is gone: an end too.
+        let wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
+        let Some(alerts) = persist::commit(&mut self.store, &commit, wait).await? else { return Ok(()) };
         self.committed_watermark = self.engine.closed_to();
         alerts.iter().for_each(log);
         if let (false, Some(waker)) = (alerts.is_empty(), &self.waker) {

@@ -76,7 +76,7 @@ async fn deliver(url: &str) -> String {
     let destination = Destination::new(&settings, |_| None).unwrap();
     let state = dir.path().join("state");
     let mut store = Store::open(&state).unwrap();
-    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let mut shown = vec![format!("{destination:?}")];
     let mut sender = Sender::new(&store, vec![destination], Timeouts::default()).unwrap();
     let outcome = sender.deliver_due(0).await;
