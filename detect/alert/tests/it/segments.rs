@@ -181,16 +181,13 @@ fn apply(step: &Step, model: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Commit {
     let last: BTreeMap<u8, Option<usize>> = step.iter().copied().collect();
     for (key, length) in last {
         let key = vec![key];
-        match length {
-            Some(length) => {
-                let value = large(key[0], length);
-                model.insert(key.clone(), value.clone());
-                commit.puts.push(Put { space: "engine", key, value });
-            }
-            None => {
-                model.remove(&key);
-                commit.deletes.push(Delete::Key { space: "engine", key });
-            }
+        if let Some(length) = length {
+            let value = large(key[0], length);
+            model.insert(key.clone(), value.clone());
+            commit.puts.push(Put { space: "engine", key, value });
+        } else {
+            model.remove(&key);
+            commit.deletes.push(Delete::Key { space: "engine", key });
         }
     }
     commit
