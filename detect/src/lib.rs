@@ -29,6 +29,7 @@ pub mod input;
 pub mod jump;
 pub mod late;
 pub mod lookups;
+mod persist;
 pub mod query;
 pub mod reload;
 pub mod rules;

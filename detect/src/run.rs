@@ -22,6 +22,7 @@ use crate::exceptions::Exceptions;
 use crate::finding::findings;
 use crate::health::{self, Health};
 use crate::late::{self, LateLog};
+use crate::persist;
 use crate::reload::Reloader;
 
 /// Rows that an epoch takes in at most.
@@ -32,6 +33,9 @@ const POLL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(100);
 /// Event time that may pass without a commit while no lines come, µs.
 const SILENT_COMMIT: i64 = 10_000_000;
+
+/// When the state cannot be written, it is tried again after this.
+const RETRY: Duration = Duration::from_secs(2);
 
 const ENGINE: &str = "engine";
 const FILES: &str = "files";
@@ -86,7 +90,7 @@ pub async fn run(
     rules: Reloader,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let mut follower = Follower::start(config, engine, exceptions, rules)?;
+    let mut follower = Follower::start(config, engine, exceptions, rules, shutdown.clone())?;
     let destinations = destinations(config)?;
     if destinations.is_empty() {
         tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
@@ -125,10 +129,17 @@ struct Follower {
     health: Health,
     late: LateLog,
     rules: Reloader,
+    shutdown: watch::Receiver<bool>,
 }
 
 impl Follower {
-    fn start(config: &Config, mut engine: Engine, exceptions: Exceptions, rules: Reloader) -> Result<Self, RunError> {
+    fn start(
+        config: &Config,
+        mut engine: Engine,
+        exceptions: Exceptions,
+        rules: Reloader,
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, RunError> {
         let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
         let dir: &PathBuf = config
             .state
@@ -144,12 +155,14 @@ impl Follower {
             sources.push(Source { pattern: source.path.display().to_string(), options });
         }
         let store = Store::open(dir)?;
-        let (notices, left) = engine.restore(store.checkpoint(ENGINE)?);
+        let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
+        let (notices, left) = engine.restore(rows);
         for notice in notices {
             tracing::warn!("{notice}");
         }
         let positions: Vec<Position> = store
             .checkpoint(FILES)?
+            .rows
             .iter()
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()?;
@@ -167,10 +180,11 @@ impl Follower {
             waker: None,
             clock: EventClock::default(),
             positions,
-            leftovers: left.deletes,
+            leftovers: lost.into_iter().chain(left.deletes).collect(),
             health,
             late: LateLog::new(&dir.join("late"), mark.unwrap_or_default())?,
             rules,
+            shutdown,
         })
     }
 
@@ -198,7 +212,7 @@ impl Follower {
                 result = shutdown.changed() => if result.is_err() { break },
             }
         }
-        tracing::info!("stopping: what was read is committed, sending what is due");
+        tracing::info!("stopping: sending what is due");
         Ok(())
     }
 
@@ -218,7 +232,7 @@ impl Follower {
         found.extend(self.health.findings(self.engine.closed_to()));
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
         if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
-            self.commit(found)?;
+            self.commit(found).await?;
         }
         Ok(rows >= EPOCH_ROWS)
     }
@@ -254,7 +268,7 @@ impl Follower {
         Ok((rows, self.engine.push(&files).await?))
     }
 
-    fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
+    async fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
         let checkpoint::Changes { puts, deletes } = self.engine.checkpoint()?;
         let leftovers = std::mem::take(&mut self.leftovers);
         let mut commit = Commit {
@@ -279,7 +293,10 @@ impl Follower {
             }
             self.positions = positions;
         }
-        let alerts = tokio::task::block_in_place(|| self.store.commit(commit))?;
+        let shutdown = &mut self.shutdown;
+        // An error means that who could tell is gone: an end too.
+        let wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
+        let Some(alerts) = persist::commit(&mut self.store, &commit, wait).await? else { return Ok(()) };
         self.committed_watermark = self.engine.closed_to();
         alerts.iter().for_each(log);
         if let (false, Some(waker)) = (alerts.is_empty(), &self.waker) {

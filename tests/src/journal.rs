@@ -54,9 +54,14 @@ impl<T> Journal<T> {
     }
 
     /// Waits until `find` finds something in the entries. `None`: it did not before the [`DEADLINE`], or never can.
-    pub fn wait_for<R>(&self, mut find: impl FnMut(&[T]) -> Option<R>) -> Option<R> {
+    pub fn wait_for<R>(&self, find: impl FnMut(&[T]) -> Option<R>) -> Option<R> {
+        self.wait_at_most(DEADLINE, find)
+    }
+
+    /// The same with a limit of its own.
+    pub fn wait_at_most<R>(&self, limit: Duration, mut find: impl FnMut(&[T]) -> Option<R>) -> Option<R> {
         let mut found = None;
-        let waited = self.changed.wait_timeout_while(self.entries(), DEADLINE, |entries| {
+        let waited = self.changed.wait_timeout_while(self.entries(), limit, |entries| {
             found = find(entries);
             found.is_none() && !entries.is_complete
         });

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -115,6 +116,22 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.pid.to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name}: has it ended?\n{}", self.said());
+    }
+
+    /// Waits for its end, at most for `limit`. Returns whether it has ended.
+    pub fn ends_within(&self, limit: Duration) -> bool {
+        self.ended.wait_at_most(limit, |ended| ended.first().copied()).is_some()
+    }
+
+    /// Waits for its end, at most for `limit`, then kills it. Returns whether it ended by itself.
+    pub fn end_or_kill(self, limit: Duration) -> bool {
+        let ended = self.ends_within(limit);
+        if !ended {
+            // If it ended just now, there is nobody to kill.
+            let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+        }
+        self.end();
+        ended
     }
 
     /// Waits until a line of stderr contains `text`.

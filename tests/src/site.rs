@@ -121,6 +121,15 @@ impl Site {
         process
     }
 
+    /// The same with a failpoint, such as `after-commit:kill:2`; `None`: without.
+    pub fn run_with_failpoint(&self, failpoint: Option<&str>) -> Process {
+        let mut command = Command::new(repository::program());
+        command.args(["run", "-c", "tripline.toml"]).envs(failpoint.map(|f| ("TRIPLINE_FAILPOINT", f)));
+        let process = Process::start(&mut command, self.path());
+        process.wait_to_say("starting");
+        process
+    }
+
     /// Starts `tripline` in this folder.
     pub fn start(&self, args: &[&str]) -> Process {
         Process::start(Command::new(repository::program()).args(args), self.path())

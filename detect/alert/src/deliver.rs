@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::alert::Alert;
 use crate::destination::{Destination, DestinationError, Fault};
 use crate::error::StoreError;
+use crate::failpoint::{Step, reach};
 use crate::outbox::{Fate, Message, Outbox};
 use crate::retry::{Verdict, next_try_ms, retry_after_ms};
 use crate::store::Store;
@@ -100,6 +101,9 @@ struct Lane {
     transport: Transport,
     /// The receiver asked for a pause until then, ms.
     paused_until_ms: i64,
+    /// What became of messages, where the state file did not take it: until it does, nothing is sent, or the receiver would
+    /// get the same again and again.
+    unrecorded: Vec<(String, Fate)>,
     /// The receiver said that it is gone. Forgotten at a restart: the operator will have looked at it.
     gone: bool,
 }
@@ -114,7 +118,13 @@ impl Sender {
                 return Err(DestinationError { name: destination.name, fault: Fault::Duplicate }.into());
             }
             let transport = Transport::new(destination, timeouts)?;
-            lanes.push(Lane { outbox: Outbox::open(store.dir())?, transport, paused_until_ms: i64::MIN, gone: false });
+            lanes.push(Lane {
+                outbox: Outbox::open(store.dir())?,
+                transport,
+                paused_until_ms: i64::MIN,
+                unrecorded: Vec::new(),
+                gone: false,
+            });
         }
         for (name, messages) in Outbox::open(store.dir())?.destinations()? {
             if !lanes.iter().any(|lane| lane.name() == name) {
@@ -212,20 +222,31 @@ impl Lane {
 
     /// Sends some of what is due. Every message that was tried is then delivered, dead, or due later, so that rounds at one time end.
     async fn round(&mut self, now_ms: i64) -> Result<Outcome, StoreError> {
+        self.record(now_ms)?;
         if self.gone || now_ms < self.paused_until_ms {
             return Ok(Outcome::default());
         }
         let messages = self.outbox.due(self.name(), now_ms, SIDE_BY_SIDE)?;
         let results = join_all(messages.iter().map(|m| send(&self.transport, m, now_ms))).await;
+        if !messages.is_empty() {
+            let _ = reach(Step::AfterSend);
+        }
         let mut outcome = Outcome::default();
-        let mut fates = Vec::with_capacity(messages.len());
         for (message, result) in messages.into_iter().zip(results) {
             let fate = self.judge(&message, result, now_ms);
             outcome.count(&fate);
-            fates.push((message.id, fate));
+            self.unrecorded.push((message.id, fate));
         }
-        self.outbox.record(&fates, now_ms)?;
+        self.record(now_ms)?;
         Ok(outcome)
+    }
+
+    fn record(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        if !self.unrecorded.is_empty() {
+            self.outbox.record(&self.unrecorded, now_ms)?;
+            self.unrecorded.clear();
+        }
+        Ok(())
     }
 
     fn judge(&mut self, message: &Message, result: Result<Reply, Failure>, now_ms: i64) -> Fate {
@@ -299,6 +320,7 @@ async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Result<R
     let unreadable = |e| Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"));
     let alert: Alert = serde_json::from_str(&message.alert).map_err(unreadable)?;
     let request = transport.destination().style.request(&alert).map_err(unreadable)?;
+    let _ = reach(Step::BeforeSend);
     transport.post(&message.id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
 }
 

@@ -1,5 +1,6 @@
 //! Why the state cannot be opened or written, and what to do about it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -13,7 +14,7 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another process holds the lock.
     #[error("another tripline is running with the state directory {}; stop it, or give this one a [state] dir of its own", dir.display())]
@@ -30,7 +31,8 @@ pub enum StoreError {
         detail: String,
     },
     /// Written by a newer program.
-    #[error("the state file {} has version {version}, this program knows up to {known}; use the newer program that wrote it", path.display())]
+    #[error("the state file {} has version {version}, this program knows up to {known}; \
+             use the newer program that wrote it, or give this one an empty [state] dir", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -40,10 +42,18 @@ pub enum StoreError {
         known: usize,
     },
     /// No room.
-    #[error("the disk is full: the state file {} cannot grow; nothing is lost, free some space", path.display())]
+    #[error("the disk is full: {} cannot grow; nothing is lost, free some space", path.display())]
     DiskFull {
         /// The file.
         path: PathBuf,
+    },
+    /// A file beside the state file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// Anything else that `SQLite` says.
     #[error("the state file {}: {source}", path.display())]
@@ -56,6 +66,32 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same commit may succeed later, without a restart: when there is room again, or the disk answers.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } | Self::File { .. } => true,
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    ErrorCode::SystemIoFailure
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                )
+            ),
+            Self::Directory { .. } | Self::InUse { .. } | Self::Damaged { .. } | Self::Newer { .. } => false,
+        }
+    }
+
+    pub(crate) fn from_io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::File { path, source },
+        }
+    }
+
     pub(crate) fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {

@@ -5,8 +5,8 @@
 //! fires, is updated, and is resolved. The tour, in the order in which data flows:
 //!
 //! 1. [`lifecycle`]: findings to alerts, a pure function of event time. `scan` uses it as it is.
-//! 2. [`store`]: one `SQLite` file. One transaction holds the engine's checkpoint, the open alerts and the rows of the
-//!    outbox, so that after a kill at any instant the same alerts have the same ids.
+//! 2. [`store`]: one `SQLite` file, and immutable files for large checkpoint rows. One transaction holds the engine's checkpoint,
+//!    the open alerts and the rows of the outbox, so that after a kill at any instant the same alerts have the same ids.
 //! 3. [`outbox`]: the rows still to be sent and those that could not be; the sender's own connection to that file.
 //! 4. [`destination`]: where to send, validated: https, secrets from files, addresses that are never called.
 //! 5. [`destinations`]: one file a payload style, each a pure function from an alert to a request.
@@ -17,10 +17,13 @@
 
 mod address;
 pub mod alert;
+mod checkpoint;
+mod checksum;
 pub mod deliver;
 pub mod destination;
 pub mod destinations;
 mod error;
+mod failpoint;
 pub mod finding;
 pub mod json;
 pub mod lifecycle;
@@ -28,6 +31,7 @@ pub mod outbox;
 pub mod retry;
 mod schema;
 mod secret;
+mod segments;
 mod signature;
 pub mod store;
 mod time;
@@ -35,6 +39,7 @@ mod transport;
 mod trim;
 
 pub use alert::{Alert, Status};
+pub use checkpoint::{Checkpoint, CheckpointRow, Delete, LostRow, Put};
 pub use deliver::{Outcome, Sender, Timeouts, Waker};
 pub use destination::{Destination, DestinationError, Settings, Style};
 pub use error::StoreError;
@@ -42,4 +47,4 @@ pub use finding::{Evidence, Finding, Phase, Severity, Window, fingerprint};
 pub use lifecycle::{Change, Lifecycle};
 pub use outbox::{Entry, Outbox};
 pub use secret::Secret;
-pub use store::{CheckpointRow, Commit, Delete, Put, Store};
+pub use store::{Commit, Store};

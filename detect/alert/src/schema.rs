@@ -11,7 +11,8 @@ use crate::error::StoreError;
 pub(crate) const FILE: &str = "state.db";
 
 /// Step `n` takes a file from version `n` to version `n + 1`. Steps are only ever added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     -- What the engine needs to go on, opaque here.
     CREATE TABLE checkpoint (
         space TEXT NOT NULL,
@@ -50,7 +51,21 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX outbox_queue ON outbox (destination, fingerprint, seq) WHERE state = 'pending';
     CREATE INDEX outbox_due   ON outbox (destination, due_ms, seq) WHERE state = 'pending';
     CREATE INDEX outbox_done  ON outbox (done_ms) WHERE done_ms IS NOT NULL;
-"];
+",
+    "
+    -- Files with the large values of checkpoint rows. `bytes`: of the whole file.
+    CREATE TABLE segment (
+        number INTEGER PRIMARY KEY,
+        bytes  INTEGER NOT NULL
+    );
+    -- Where such a value is; NULL: in `value`.
+    ALTER TABLE checkpoint ADD COLUMN segment  INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN offset   INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN length   INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN checksum INTEGER;
+    CREATE INDEX checkpoint_segment ON checkpoint (segment, length) WHERE segment IS NOT NULL;
+",
+];
 
 /// Opens the state file in `dir`, creating or upgrading it.
 pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
@@ -63,6 +78,8 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "synchronous", "full").map_err(wrap)?;
     // A burst must not leave a large log file behind for ever.
     db.pragma_update(None, "journal_size_limit", 64 << 20).map_err(wrap)?;
+    // All that a commit uses.
+    db.set_prepared_statement_cache_capacity(32);
     migrate(&mut db, &path)?;
     Ok(db)
 }

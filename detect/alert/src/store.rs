@@ -2,19 +2,23 @@
 //!
 //! File offsets, the engine's windows, the open alerts and the rows of the outbox are in one `SQLite` file, and a
 //! [`Commit`] changes all of them or none. What was not committed happens again after a restart, with the same outcome.
+//! Large values of checkpoint rows are written to a file beside it first: see [`crate::segments`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, ffi, params};
 
 use crate::alert::{Alert, Status};
+use crate::checkpoint::{self, Checkpoint, Delete, Put};
 use crate::error::StoreError;
+use crate::failpoint::{Step, reach};
 use crate::finding::Finding;
 use crate::json;
 use crate::lifecycle::{Change, Episode, Lifecycle};
 use crate::schema;
+use crate::segments::{Segment, Segments};
 
 /// How long delivered rows are kept, ms: a replay within it cannot send them again.
 const KEEP_DELIVERED_MS: i64 = 7 * 86_400_000;
@@ -38,34 +42,6 @@ pub struct Commit {
     pub destinations: Vec<String>,
 }
 
-/// A checkpoint row as it is read: key and value.
-pub type CheckpointRow = (Vec<u8>, Vec<u8>);
-
-/// A checkpoint row to write. `space` keeps the keys of different owners apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Put {
-    /// Whose row it is.
-    pub space: &'static str,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Its value.
-    pub value: Vec<u8>,
-}
-
-/// Checkpoint rows to delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delete {
-    /// One row, if there is one.
-    Key {
-        /// Whose row it is.
-        space: &'static str,
-        /// Its key.
-        key: Vec<u8>,
-    },
-    /// All rows of an owner.
-    Space(&'static str),
-}
-
 /// The state file, open for the one process that may change it.
 #[derive(Debug)]
 pub struct Store {
@@ -74,6 +50,11 @@ pub struct Store {
     path: PathBuf,
     /// What the tables hold. `None` after a commit that failed: read anew before the next.
     lifecycle: Option<Lifecycle>,
+    segments: Segments,
+    /// Segments with damaged values.
+    unreadable: BTreeSet<i64>,
+    /// Segments of commits that failed after they were written.
+    orphans: Vec<i64>,
     /// The lock lasts as long as the handle.
     _lock: File,
 }
@@ -84,7 +65,19 @@ impl Store {
         let lock = lock(dir)?;
         let db = schema::open(dir)?;
         schema::check_integrity(&db, dir)?;
-        let mut store = Self { db, dir: dir.to_owned(), path: dir.join(schema::FILE), lifecycle: None, _lock: lock };
+        let path = dir.join(schema::FILE);
+        let listed = checkpoint::listed(&db).map_err(|e| StoreError::from_sqlite(&path, e))?;
+        let segments = Segments::open(dir, &listed)?;
+        let mut store = Self {
+            db,
+            dir: dir.to_owned(),
+            path,
+            lifecycle: None,
+            segments,
+            unreadable: BTreeSet::new(),
+            orphans: Vec::new(),
+            _lock: lock,
+        };
         store.lifecycle = Some(store.load()?);
         Ok(store)
     }
@@ -94,37 +87,51 @@ impl Store {
         &self.dir
     }
 
-    /// The checkpoint rows of an owner, keys and values, in the order of the keys.
-    pub fn checkpoint(&self, space: &str) -> Result<Vec<CheckpointRow>, StoreError> {
-        let read = || {
-            let mut select =
-                self.db.prepare_cached("SELECT key, value FROM checkpoint WHERE space = ?1 ORDER BY key")?;
-            select.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|e| self.wrap(e))
+    /// The checkpoint rows of an owner.
+    pub fn checkpoint(&self, space: &str) -> Result<Checkpoint, StoreError> {
+        checkpoint::read(&self.db, &self.segments, space).map_err(|e| self.wrap(e))
     }
 
     /// Writes a step: all of it, or on an error nothing. Returns the alerts that it changed, sent or not.
-    pub fn commit(&mut self, commit: Commit) -> Result<Vec<Alert>, StoreError> {
+    ///
+    /// After an error the same step can be tried again: [`StoreError::may_pass`] says when that makes sense.
+    pub fn commit(&mut self, commit: &Commit) -> Result<Vec<Alert>, StoreError> {
         let mut lifecycle = match self.lifecycle.take() {
             Some(lifecycle) => lifecycle,
             None => self.load()?,
         };
-        let Commit { deletes, puts, findings, watermark, now_ms, destinations } = commit;
-        let changes = lifecycle.step(findings, watermark);
-        let write = |db: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            write_checkpoint(&transaction, &deletes, &puts)?;
-            write_alerts(&transaction, &lifecycle, &changes, watermark)?;
+        let changes = lifecycle.step(commit.findings.clone(), commit.watermark);
+        let moves = checkpoint::moves(&self.db, &self.segments, &mut self.unreadable).map_err(|e| self.wrap(e))?;
+        let large = commit.puts.iter().filter(|put| put.is_large()).map(|put| &put.value);
+        let values: Vec<&[u8]> = moves.iter().map(|m| &m.value).chain(large).map(Vec::as_slice).collect();
+        let segment = if values.is_empty() { None } else { Some(self.segments.write(&values)?) };
+        let written = transact(&mut self.db, |db| {
+            let freed = checkpoint::write(db, &commit.deletes, &commit.puts, &moves, segment.as_ref())?;
+            write_alerts(db, &lifecycle, &changes, commit.watermark)?;
             for change in changes.iter().filter(|c| c.notify) {
-                enqueue(&transaction, &change.alert, &destinations, now_ms)?;
+                enqueue(db, &change.alert, &commit.destinations, commit.now_ms)?;
             }
-            forget(&transaction, now_ms)?;
-            transaction.commit()
-        };
-        write(&mut self.db).map_err(|e| StoreError::from_sqlite(&self.path, e))?;
+            forget(db, commit.now_ms)?;
+            Ok(freed)
+        });
+        let freed = written.map_err(|e| self.failed(e, segment.as_ref()))?;
+        for number in freed.into_iter().chain(self.orphans.drain(..)) {
+            self.segments.remove(number);
+        }
         self.lifecycle = Some(lifecycle);
         Ok(changes.into_iter().map(|c| c.alert).collect())
+    }
+
+    /// After a transaction that failed.
+    fn failed(&mut self, source: rusqlite::Error, segment: Option<&Segment>) -> StoreError {
+        let error = self.wrap(source);
+        match (segment, &error) {
+            (Some(segment), StoreError::DiskFull { .. }) => self.segments.remove(segment.number),
+            // If it was the disk that did not confirm the commit, a crash now may bring it back.
+            (Some(segment), _) => self.orphans.push(segment.number),
+            (None, _) => {}
+        }
+        error
     }
 
     /// The alerts that are not resolved, by fingerprint.
@@ -174,20 +181,18 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn write_checkpoint(db: &Transaction<'_>, deletes: &[Delete], puts: &[Put]) -> rusqlite::Result<()> {
-    for delete in deletes {
-        match delete {
-            Delete::Key { space, key } => db
-                .prepare_cached("DELETE FROM checkpoint WHERE space = ?1 AND key = ?2")?
-                .execute(params![space, key])?,
-            Delete::Space(space) => db.prepare_cached("DELETE FROM checkpoint WHERE space = ?1")?.execute([space])?,
-        };
-    }
-    let mut insert = db.prepare_cached("INSERT OR REPLACE INTO checkpoint (space, key, value) VALUES (?1, ?2, ?3)")?;
-    for put in puts {
-        insert.execute(params![put.space, put.key, put.value])?;
-    }
-    Ok(())
+/// Does all of `write` or nothing.
+fn transact<T>(
+    db: &mut Connection,
+    write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let written = write(&transaction)?;
+    reach(Step::BeforeCommit).map_err(|_| rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None))?;
+    transaction.commit()?;
+    // What is committed is committed: there is no error here.
+    let _ = reach(Step::AfterCommit);
+    Ok(written)
 }
 
 fn write_alerts(
@@ -282,18 +287,24 @@ mod tests {
     fn a_full_disk_loses_nothing_and_the_step_can_be_done_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
-        let step = |value: &[u8]| Commit {
-            puts: vec![Put { space: "engine", key: vec![1], value: value.into() }],
-            ..Commit::default()
-        };
-        store.commit(step(b"before")).unwrap();
+        let put = |key: u16, value| Put { space: "engine", key: key.to_be_bytes().into(), value };
+        let before = Commit { puts: vec![put(0, b"before".to_vec())], ..Commit::default() };
+        store.commit(&before).unwrap();
+        let mut step = Commit { puts: vec![put(0, vec![1; 8_192])], ..Commit::default() };
+        step.puts.extend((1..300).map(|key| put(key, vec![2; 4_000])));
+        let segments = || std::fs::read_dir(dir.path().join("segments")).unwrap().count();
+
         // SQLite reports a file at its greatest size as it reports a full disk.
         store.db.pragma_update(None, "max_page_count", 1).unwrap();
-        let error = store.commit(step(&vec![0; 1 << 20])).unwrap_err();
-        assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
-        assert_eq!(store.checkpoint("engine").unwrap(), [(vec![1], b"before".to_vec())]);
+        for _ in 0..3 {
+            let error = store.commit(&step).unwrap_err();
+            assert!(matches!(error, StoreError::DiskFull { .. }) && error.may_pass(), "{error}");
+            assert_eq!(segments(), 0, "what failed must not fill the disk");
+        }
+        assert_eq!(store.checkpoint("engine").unwrap().rows, [(vec![0, 0], b"before".to_vec())]);
         store.db.pragma_update(None, "max_page_count", 1 << 20).unwrap();
-        store.commit(step(&vec![0; 1 << 20])).unwrap();
-        assert_eq!(store.checkpoint("engine").unwrap()[0].1.len(), 1 << 20);
+        store.commit(&step).unwrap();
+        let rows = store.checkpoint("engine").unwrap().rows;
+        assert_eq!((rows.len(), rows[0].1.len(), segments()), (300, 8_192, 1));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tripline_alert::{Commit, Outbox, Outcome, Sender, Store, Timeouts};
 
+use crate::store::sql;
 use crate::support::{Received, Receiver, commit, destination, empty, finding, now_ms};
 
 fn sender(store: &Store, receiver: &Receiver) -> Sender {
@@ -31,8 +32,8 @@ async fn one_alert_in_order_others_beside_it() {
     let receiver = Receiver::start(answer).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(life("192.0.2.1")).unwrap();
-    store.commit(life("192.0.2.2")).unwrap();
+    store.commit(&life("192.0.2.1")).unwrap();
+    store.commit(&life("192.0.2.2")).unwrap();
     let outcome = sender(&store, &receiver).deliver_due(0).await;
     assert_eq!(outcome, Outcome { delivered: 3, retrying: 1, ..Outcome::default() });
     let of = |client: &str| {
@@ -50,10 +51,29 @@ async fn more_than_one_batch_and_every_id_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let clients: Vec<String> = (0..50).map(|n| format!("192.0.2.{n}")).collect();
-    store.commit(commit(clients.iter().map(|c| finding(c, 0, 5)).collect(), 5, 0)).unwrap();
+    store.commit(&commit(clients.iter().map(|c| finding(c, 0, 5)).collect(), 5, 0)).unwrap();
     assert_eq!(sender(&store, &receiver).deliver_due(0).await.delivered, 50);
     let ids: BTreeSet<String> = receiver.received().iter().map(Received::id).collect();
     assert_eq!((ids.len(), receiver.received().len()), (50, 50));
+    assert!(Outbox::open(dir.path()).unwrap().pending().unwrap().is_empty());
+}
+
+/// With a full disk it is not known afterwards that a message was delivered: the receiver must not get it every few seconds.
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_sent_again() {
+    let receiver = Receiver::with_status(200).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.commit(&life("192.0.2.1")).unwrap();
+    sql(dir.path(), "CREATE TRIGGER t BEFORE UPDATE ON outbox BEGIN SELECT raise(ABORT, 'not now'); END");
+    let mut sender = sender(&store, &receiver);
+    for time in 0..3 {
+        assert_eq!(sender.deliver_due(time).await.store_errors, 1);
+        assert_eq!(receiver.received().len(), 1);
+    }
+    sql(dir.path(), "DROP TRIGGER t");
+    assert_eq!(sender.deliver_due(3).await.delivered, 2);
+    assert_eq!(receiver.received().len(), 3);
     assert!(Outbox::open(dir.path()).unwrap().pending().unwrap().is_empty());
 }
 
@@ -62,14 +82,14 @@ async fn a_crash_between_commit_and_send() {
     let receiver = Receiver::with_status(200).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(life("192.0.2.1")).unwrap();
+    store.commit(&life("192.0.2.1")).unwrap();
     let committed: Vec<String> =
         Outbox::open(dir.path()).unwrap().pending().unwrap().into_iter().map(|e| e.id).collect();
     drop(store);
 
     let mut store = Store::open(dir.path()).unwrap();
     // The engine goes back to its last checkpoint too, and may tell the same once more.
-    store.commit(life("192.0.2.1")).unwrap();
+    store.commit(&life("192.0.2.1")).unwrap();
     assert_eq!(sender(&store, &receiver).deliver_due(0).await.delivered, 3);
     assert_eq!(receiver.received().iter().map(Received::id).collect::<Vec<_>>(), committed);
 }
@@ -91,7 +111,7 @@ async fn a_crash_between_send_and_record() {
     let receiver = Receiver::start(answer).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let mut first = sender(&store, &receiver);
     tokio::select! {
         _ = first.deliver_due(0) => panic!("it was never answered"),
@@ -112,7 +132,7 @@ async fn destinations_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let both = |c: Commit| Commit { destinations: vec!["soc".into(), "chat".into()], ..c };
-    store.commit(both(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0))).unwrap();
+    store.commit(&both(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0))).unwrap();
     let twice = vec![receiver.destination("soc"), receiver.destination("soc")];
     assert!(Sender::new(&store, twice, Timeouts::default()).unwrap_err().to_string().contains("another destination"));
     assert_eq!(sender(&store, &receiver).deliver_due(0).await.delivered, 1);
@@ -150,7 +170,10 @@ async fn one_that_hangs_delays_no_other_and_the_end_comes() {
     for n in 0..20 {
         let names = vec!["hangs".into(), "works".into()];
         store
-            .commit(Commit { destinations: names, ..commit(vec![finding(&format!("192.0.2.{n}"), 0, 5)], 5, now_ms()) })
+            .commit(&Commit {
+                destinations: names,
+                ..commit(vec![finding(&format!("192.0.2.{n}"), 0, 5)], 5, now_ms())
+            })
             .unwrap();
         waker.wake();
         // Nobody who was not woken looks before half a minute has passed: this is no measurement.
@@ -169,7 +192,7 @@ async fn a_message_that_cannot_be_read_is_a_dead_letter_and_blocks_nothing() {
     let receiver = Receiver::with_status(200).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(life("192.0.2.1")).unwrap();
+    store.commit(&life("192.0.2.1")).unwrap();
     let db = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
     db.execute("UPDATE outbox SET alert = '{}' WHERE status = 'firing'", []).unwrap();
     let outcome = sender(&store, &receiver).deliver_due(0).await;
@@ -181,7 +204,7 @@ async fn a_name_is_resolved_and_called() {
     let receiver = Receiver::with_status(200).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let url = format!("http://localhost:{}/hook", receiver.address.port());
     let mut sender = Sender::new(&store, vec![destination("soc", &url)], Timeouts::default()).unwrap();
     assert_eq!(sender.deliver_due(0).await.delivered, 1);
@@ -192,7 +215,7 @@ async fn what_is_due_at_the_end_is_sent_once_more() {
     let receiver = Receiver::with_status(200).await;
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let (_shutdown, ended) = watch::channel(true);
     sender(&store, &receiver).run(ended, Arc::new(now_ms)).await;
     assert_eq!(receiver.received().len(), 1);

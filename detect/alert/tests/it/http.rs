@@ -24,7 +24,7 @@ impl Setup {
     fn new(destination: Destination, timeouts: Timeouts) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
-        store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, T0)).unwrap();
+        store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, T0)).unwrap();
         let sender = Sender::new(&store, vec![destination], timeouts).unwrap();
         Self { dir, store, sender }
     }
@@ -115,7 +115,7 @@ async fn retry_after_holds_the_whole_destination() {
         assert!((T0 + pause_s * 1_000..=T0 + pause_s * 1_200).contains(&due), "{header}: {due}");
         if pause_s > 5 {
             // Another alert is due at once, but the destination asked for a pause.
-            setup.store.commit(commit(vec![finding("192.0.2.2", 0, 5)], 5, T0)).unwrap();
+            setup.store.commit(&commit(vec![finding("192.0.2.2", 0, 5)], 5, T0)).unwrap();
             assert_eq!(setup.sender.deliver_due(T0 + pause_s * 1_000 - 1).await, Outcome::default(), "{header}");
             assert_eq!(setup.sender.deliver_due(T0 + pause_s * 1_000).await.delivered, 2, "{header}");
         }

@@ -9,6 +9,7 @@ mod early;
 mod http;
 mod lifecycle;
 mod secrets;
+mod segments;
 mod store;
 mod support;
 mod tls;

@@ -7,7 +7,7 @@ use tripline_alert::{Alert, Commit, Delete, Entry, Outbox, Put, Store, StoreErro
 
 use crate::support::{commit, finding};
 
-fn put(key: &str, value: &str) -> Put {
+pub(crate) fn put(key: &str, value: &str) -> Put {
     Put { space: "engine", key: key.into(), value: value.into() }
 }
 
@@ -16,7 +16,7 @@ fn ids(dir: &Path) -> Vec<String> {
 }
 
 /// What the second connection of a test does to the file.
-fn sql(dir: &Path, sql: &str) {
+pub(crate) fn sql(dir: &Path, sql: &str) {
     rusqlite::Connection::open(dir.join("state.db")).unwrap().execute_batch(sql).unwrap();
 }
 
@@ -25,8 +25,8 @@ fn a_commit_that_fails_leaves_nothing_and_can_be_done_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let first = Commit { puts: vec![put("a", "1"), put("b", "1")], ..commit(vec![finding("192.0.2.1", 0, 5)], 5, 0) };
-    store.commit(first).unwrap();
-    let before = (store.checkpoint("engine").unwrap(), store.open_alerts().unwrap(), ids(dir.path()));
+    store.commit(&first).unwrap();
+    let before = (store.checkpoint("engine").unwrap().rows, store.open_alerts().unwrap(), ids(dir.path()));
 
     let step = || Commit {
         deletes: vec![Delete::Key { space: "engine", key: "b".into() }],
@@ -34,14 +34,14 @@ fn a_commit_that_fails_leaves_nothing_and_can_be_done_again() {
         ..commit(vec![finding("192.0.2.1", 5, 10), finding("192.0.2.2", 5, 10)], 10, 1)
     };
     sql(dir.path(), "CREATE TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'not now'); END");
-    assert!(matches!(store.commit(step()), Err(StoreError::Sqlite { .. })));
-    assert_eq!((store.checkpoint("engine").unwrap(), store.open_alerts().unwrap(), ids(dir.path())), before);
+    assert!(matches!(store.commit(&step()), Err(StoreError::Sqlite { .. })));
+    assert_eq!((store.checkpoint("engine").unwrap().rows, store.open_alerts().unwrap(), ids(dir.path())), before);
 
     sql(dir.path(), "DROP TRIGGER t");
-    let mut sequences: Vec<u64> = store.commit(step()).unwrap().iter().map(|a| a.sequence).collect();
+    let mut sequences: Vec<u64> = store.commit(&step()).unwrap().iter().map(|a| a.sequence).collect();
     sequences.sort_unstable();
     assert_eq!(sequences, [1, 2], "the first client's second, the second client's first");
-    assert_eq!(store.checkpoint("engine").unwrap(), [(b"a".to_vec(), b"2".to_vec())]);
+    assert_eq!(store.checkpoint("engine").unwrap().rows, [(b"a".to_vec(), b"2".to_vec())]);
     assert_eq!(store.open_alerts().unwrap().len(), 2);
     assert_eq!(ids(dir.path()).len(), 2, "an update within the hour is not sent");
 }
@@ -51,12 +51,12 @@ fn spaces_do_not_mix_and_deletes_come_first() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let puts = vec![put("b", "1"), put("a", "1"), Put { space: "offsets", key: b"a".to_vec(), value: vec![0, 255] }];
-    store.commit(Commit { puts, ..Commit::default() }).unwrap();
-    assert_eq!(store.checkpoint("engine").unwrap()[0].0, b"a", "in the order of keys");
+    store.commit(&Commit { puts, ..Commit::default() }).unwrap();
+    assert_eq!(store.checkpoint("engine").unwrap().rows[0].0, b"a", "in the order of keys");
     let replace = Commit { deletes: vec![Delete::Space("engine")], puts: vec![put("c", "2")], ..Commit::default() };
-    store.commit(replace).unwrap();
-    assert_eq!(store.checkpoint("engine").unwrap(), [(b"c".to_vec(), b"2".to_vec())]);
-    assert_eq!(store.checkpoint("offsets").unwrap(), [(b"a".to_vec(), vec![0, 255])]);
+    store.commit(&replace).unwrap();
+    assert_eq!(store.checkpoint("engine").unwrap().rows, [(b"c".to_vec(), b"2".to_vec())]);
+    assert_eq!(store.checkpoint("offsets").unwrap().rows, [(b"a".to_vec(), vec![0, 255])]);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_damaged_page_is_found_when_the_store_opens() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let puts = (0..200).map(|n| put(&format!("{n:08}"), &"x".repeat(500))).collect();
-    store.commit(Commit { puts, ..Commit::default() }).unwrap();
+    store.commit(&Commit { puts, ..Commit::default() }).unwrap();
     drop(store);
     let file = dir.path().join("state.db");
     let mut bytes = std::fs::read(&file).unwrap();
@@ -108,9 +108,9 @@ fn updates_that_wait_become_one() {
     let mut store = Store::open(dir.path()).unwrap();
     for hop in 0..200 {
         let end = 5 + hop * 5;
-        store.commit(commit(vec![finding("192.0.2.1", end - 5, end)], end, hop)).unwrap();
+        store.commit(&commit(vec![finding("192.0.2.1", end - 5, end)], end, hop)).unwrap();
     }
-    store.commit(commit(vec![], 2_000, 200)).unwrap();
+    store.commit(&commit(vec![], 2_000, 200)).unwrap();
     let waiting: Vec<_> =
         Outbox::open(dir.path()).unwrap().pending().unwrap().into_iter().map(|e| (e.status, e.sequence)).collect();
     // 1,000 minutes: an update an hour by window end, of which the last is left: 5 + 16 * 60 = 965 = 5 + 192 * 5.
@@ -128,17 +128,22 @@ fn run(steps: &[Commit], kills: &[bool]) -> (Vec<Entry>, Vec<Alert>, Vec<Alert>)
             store = Store::open(after.path()).unwrap();
             dir = after;
         }
-        told.extend(store.commit(again(step)).unwrap());
+        told.extend(store.commit(&again(step)).unwrap());
     }
     let pending = Outbox::open(dir.path()).unwrap().pending().unwrap();
     (pending, told, store.open_alerts().unwrap())
 }
 
 /// What a process that is killed now leaves behind: its files as they are, nothing closed or tidied.
-fn killed(dir: &Path) -> tempfile::TempDir {
+pub(crate) fn killed(dir: &Path) -> tempfile::TempDir {
     let after = tempfile::tempdir().unwrap();
     for file in ["state.db", "state.db-wal"] {
         std::fs::copy(dir.join(file), after.path().join(file)).unwrap();
+    }
+    std::fs::create_dir(after.path().join("segments")).unwrap();
+    for segment in std::fs::read_dir(dir.join("segments")).unwrap() {
+        let segment = segment.unwrap();
+        std::fs::copy(segment.path(), after.path().join("segments").join(segment.file_name())).unwrap();
     }
     after
 }
@@ -175,14 +180,14 @@ fn steps_that_are_told_again_send_nothing_again() {
         commit(vec![finding("192.0.2.1", 100, 105)], 105, 2),
     ];
     for step in &steps {
-        store.commit(again(step)).unwrap();
+        store.commit(&again(step)).unwrap();
     }
     let before = ids(dir.path());
     assert_eq!(before.len(), 3);
     drop(store);
     let mut store = Store::open(dir.path()).unwrap();
     for step in &steps {
-        store.commit(again(step)).unwrap();
+        store.commit(&again(step)).unwrap();
     }
     assert_eq!(ids(dir.path()), before);
 }
@@ -192,10 +197,10 @@ fn even_when_the_episode_is_forgotten_its_messages_are_not_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let episode = commit(vec![finding("192.0.2.1", 0, 5)], 3 * 24 * 60, 0);
-    store.commit(again(&episode)).unwrap();
+    store.commit(&again(&episode)).unwrap();
     let before = ids(dir.path());
     assert_eq!(before.len(), 2);
-    let told = store.commit(again(&episode)).unwrap();
+    let told = store.commit(&again(&episode)).unwrap();
     assert_eq!(told.len(), 2, "the lifecycle takes it for a new one");
     assert_eq!(ids(dir.path()), before, "the outbox does not");
 }

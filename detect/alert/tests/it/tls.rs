@@ -118,7 +118,7 @@ async fn send(address: SocketAddr, ca: Option<&Path>, client: Option<&Path>) -> 
     let destination = Destination::new(&settings, |_| None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    store.commit(commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
+    store.commit(&commit(vec![finding("192.0.2.1", 0, 5)], 5, 0)).unwrap();
     let outcome = Sender::new(&store, vec![destination], Timeouts::default()).unwrap().deliver_due(0).await;
     match Outbox::open(dir.path()).unwrap().pending().unwrap().pop() {
         None => {

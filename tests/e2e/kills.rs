@@ -1,0 +1,187 @@
+//! `tripline run`, killed at every named step and at random instants: no line counts twice or not at all, and every alert
+//! is the one that an undisturbed run tells.
+//!
+//! `TRIPLINE_KILLS=400` kills so often; `TRIPLINE_SEED=7` replays a run that failed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tripline_tests::logs::{at, combined};
+use tripline_tests::receiver::{Message, Receiver};
+use tripline_tests::site::{Site, terminate};
+
+/// The steps, and how often one is passed before the kill at most.
+const STEPS: [(&str, u64); 7] = [
+    ("before-segment", 2),
+    ("segment-written", 2),
+    ("segment-synced", 2),
+    ("before-commit", 3),
+    ("after-commit", 3),
+    ("before-send", 8),
+    ("after-send", 2),
+];
+/// Pieces that the log grows by under one process.
+const PIECES: usize = 4;
+/// Event time, seconds after nine: two hours of traffic.
+const SECONDS: i64 = 7_200;
+
+/// Each client's lines in each five minutes, an alert each: a line lost or doubled shows in the values of exactly one.
+const SLICES: &str = "/*
+title = \"Every line counts\"
+severity = \"low\"
+entity = [\"client\", \"slice\"]
+quiet = \"0s\"
+*/
+SELECT window_start, window_end, client, CAST(window_start AS VARCHAR) AS slice,
+       count(*) AS requests, count(DISTINCT path) AS paths, sum(bytes_out) AS bytes
+FROM tumble(requests, ts, INTERVAL '5 minutes')
+WHERE path LIKE '/line/%'
+GROUP BY window_start, window_end, client
+";
+
+/// The campaign: one alert over many overlapping windows.
+const BURST: &str = "/*
+title = \"One client reads much\"
+severity = \"high\"
+entity = [\"client\"]
+quiet = \"10m\"
+*/
+SELECT window_start, window_end, client, count(*) AS requests, approx_distinct(path) AS paths
+FROM hop(requests, ts, INTERVAL '1 minute', INTERVAL '10 minutes')
+GROUP BY window_start, window_end, client
+HAVING count(*) >= 300
+";
+
+fn site(receiver: &Receiver) -> Site {
+    let site = Site::counting(receiver);
+    site.write("rules/slices/rule.sql", SLICES);
+    site.write("rules/burst/rule.sql", BURST);
+    site
+}
+
+/// Two hours of a few clients, a path of its own in each line, and a campaign in the middle.
+fn log() -> String {
+    let mut log = String::new();
+    for second in 0..SECONDS {
+        let line = |client: i64, n: i64| {
+            // Long enough that what is kept of some hundred lines goes to a segment.
+            let request = format!("GET /line/{second}/{n}/{:060}", second * second);
+            combined(at(9 * 3600 + second), &format!("192.0.2.{client}"), &request, 200)
+        };
+        log.push_str(&line(10 + second * second % 13, 0));
+        if (2_000..4_000).contains(&second) {
+            log.push_str(&line(7, 1));
+        }
+    }
+    log
+}
+
+/// Numbers that only look random (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}")))
+}
+
+/// The end of the log, long after the traffic: all is closed and resolved. Waits until that has arrived, and stops.
+fn finish(site: &Site, receiver: &Receiver) {
+    let process = site.run();
+    site.mark(receiver, "access.log", "end", at(9 * 3600 + SECONDS) + SignedDuration::from_hours(4));
+    terminate(process);
+}
+
+/// What must not depend on kills: each alert's last state. (What was told on the way does: of updates that wait the newest
+/// is sent.)
+fn resolved(messages: &[Message]) -> BTreeMap<String, Value> {
+    let of_traffic = messages.iter().filter(|m| m.alert()["rule"] != "marker" && m.kind() == "alert.resolved");
+    let state = |alert: &Value| {
+        let fields = ["rule", "entity", "window", "first_seen", "detected_at", "values", "findings", "provisional"];
+        fields.iter().map(|&field| (field.to_owned(), alert[field].clone())).collect::<Value>()
+    };
+    of_traffic.map(|m| (m.alert()["id"].to_string(), state(m.alert()))).collect()
+}
+
+fn ids(messages: &[Message]) -> BTreeMap<String, u64> {
+    let mut ids = BTreeMap::new();
+    for message in messages.iter().filter(|m| m.alert()["rule"] != "marker") {
+        *ids.entry(message.alert()["id"].to_string()).or_default() += u64::from(message.kind() == "alert.firing");
+    }
+    ids
+}
+
+#[test]
+fn kills_at_every_step_and_at_random() {
+    let log = log();
+    let receiver = Receiver::answering(200);
+    let undisturbed = site(&receiver);
+    undisturbed.append("access.log", &log);
+    finish(&undisturbed, &receiver);
+    let expected = receiver.messages();
+    assert!(expected.iter().any(|m| m.alert()["rule"] == "burst"), "the campaign is not found");
+
+    let (kills, seed) = (number("TRIPLINE_KILLS", 36), number("TRIPLINE_SEED", 1));
+    let mut random = Random(seed);
+    let receiver = Receiver::answering(200);
+    let site = site(&receiver);
+    let mut died: BTreeMap<&str, u64> = BTreeMap::new();
+    let pieces = usize::try_from(kills).expect("a small number") * PIECES + PIECES;
+    let mut pieces = log.as_bytes().chunks(log.len() / pieces + 1);
+    for kill in 0..kills {
+        // Two of three at a step, each in turn; the others at a random instant.
+        let (step, times) = STEPS[usize::try_from(kill / 3 * 2 + kill % 3).expect("a small number") % STEPS.len()];
+        let failpoint = (kill % 3 < 2).then(|| format!("{step}:kill:{}", 1 + random.below(times)));
+        let process = site.run_with_failpoint(failpoint.as_deref());
+        // More than one commit, where the file's end is met between them.
+        for piece in pieces.by_ref().take(PIECES) {
+            site.append("access.log", piece);
+            if failpoint.is_some() && process.ends_within(Duration::from_millis(250)) {
+                break;
+            }
+        }
+        let limit = Duration::from_millis(if failpoint.is_some() { 2_000 } else { random.below(1_200) });
+        if process.end_or_kill(limit) && failpoint.is_some() {
+            *died.entry(step).or_default() += 1;
+        }
+    }
+    for rest in pieces {
+        site.append("access.log", rest);
+    }
+    finish(&site, &receiver);
+
+    let messages = receiver.messages();
+    eprintln!(
+        "seed {seed}: {kills} kills, at steps {died:?}; {} messages, {} undisturbed",
+        messages.len(),
+        expected.len()
+    );
+    let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
+    for message in &messages {
+        let before = bodies.insert(&message.id, &message.body);
+        assert!(before.is_none_or(|body| *body == message.body), "seed {seed}: {} differs", message.id);
+    }
+    let fired = ids(&messages).into_keys().collect::<Vec<_>>();
+    assert_eq!(fired, ids(&expected).into_keys().collect::<Vec<_>>(), "seed {seed}: ids of alerts");
+    let (told, expected) = (resolved(&messages), resolved(&expected));
+    assert_eq!(told.len(), fired.len(), "seed {seed}: every alert is resolved");
+    for (id, state) in expected {
+        assert_eq!(told[&id], state, "seed {seed}: what alert {id} comes to");
+    }
+    let total: i64 =
+        told.values().filter(|s| s["rule"] == "slices").filter_map(|s| s["values"]["requests"].as_i64()).sum();
+    assert_eq!(json!(total), json!(log.lines().count()), "seed {seed}: every line counts once");
+    if kills >= 36 {
+        assert_eq!(died.len(), STEPS.len(), "seed {seed}: kills at {died:?}: not every step was met");
+    }
+}
