@@ -15,8 +15,21 @@ use crate::engine::window::{WINDOW_END, WINDOW_START};
 /// The findings in a closed window, in the order of their entities. `delay`: how long after the window's end its rows are
 /// known, in event time: the allowed lateness, µs.
 pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
+    Ok(sorted(in_row_order(closed, delay)?))
+}
+
+/// Findings in the order of their entities.
+pub fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_cached_key(|f| {
+        (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string())
+    });
+    findings
+}
+
+/// The findings in a closed window, one a row.
+pub fn in_row_order(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
     let header = &closed.rule.header;
-    let mut findings: Vec<Finding> = json_rows(&closed.rows)?
+    let findings = json_rows(&closed.rows)?
         .into_iter()
         .map(|mut row| {
             row.remove(WINDOW_START);
@@ -38,9 +51,6 @@ pub fn findings(closed: &Closed, delay: i64) -> Result<Vec<Finding>> {
             }
         })
         .collect();
-    findings.sort_by_cached_key(|f| {
-        (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string())
-    });
     Ok(findings)
 }
 

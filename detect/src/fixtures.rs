@@ -87,14 +87,15 @@ impl Fixture {
         let mut alerts = BTreeMap::new();
         let mut exceptions = Exceptions::default();
         let progress = Arc::new(Progress::default());
-        let scanned: Result<_> = scan(&mut engine, &mut exceptions, files, Period::default(), progress, |found| {
-            for alert in
-                lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
-            {
-                alerts.insert((alert.episode_start, alert.id.clone()), alert);
-            }
-        })
-        .await;
+        let scanned: Result<_> =
+            scan(&mut engine, &mut exceptions, files, Period::default(), progress, None, |found| {
+                for alert in
+                    lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
+                {
+                    alerts.insert((alert.episode_start, alert.id.clone()), alert);
+                }
+            })
+            .await;
         let scanned = scanned.map_err(|e| e.to_string())?;
         if let Some((reason, n)) = scanned.read.rejects.first_key_value() {
             return Err(format!("{}: {n} lines are no requests: {reason}", self.log.display()));

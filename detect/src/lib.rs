@@ -5,9 +5,11 @@
 //! 1. [`input`] reads log files in event-time order (what a line is, is `tripline-ingest`'s business).
 //! 2. [`rules`] are SQL files with a header; [`exceptions`] say which rows a rule must not see.
 //! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give.
-//! 4. [`finding`] turns a rule's rows into findings; what becomes of those is `tripline-alert`'s business.
+//! 4. [`finding`] turns a rule's rows into findings, [`evidence`] finds some of the lines that made them again; what becomes of
+//!    those is `tripline-alert`'s business.
 //! 5. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs.
-//! 6. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
+//! 6. [`history`] keeps what `run` has read as Parquet, and reads it where logs are read.
+//! 7. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
@@ -17,12 +19,15 @@ pub mod diagnostic;
 pub mod doctor;
 pub mod duration;
 pub mod engine;
+pub mod evidence;
 pub mod exceptions;
 pub mod finding;
 pub mod fixtures;
 pub mod functions;
+pub mod history;
 pub mod input;
 pub mod query;
 pub mod rules;
 pub mod run;
 pub mod scan;
+pub mod size;

@@ -18,8 +18,9 @@ use tripline_ingest::{Level, Position, Source, Tailer, Wake};
 
 use crate::config::Config;
 use crate::engine::{Engine, FileRows, checkpoint};
+use crate::evidence::{Block, Collector, Origin};
 use crate::exceptions::Exceptions;
-use crate::finding::findings;
+use crate::history::{History, HistoryError, Step};
 
 /// Rows that an epoch takes in at most.
 const EPOCH_ROWS: usize = 64 * 1024;
@@ -32,6 +33,7 @@ const SILENT_COMMIT: i64 = 10_000_000;
 
 const ENGINE: &str = "engine";
 const FILES: &str = "files";
+const HISTORY: &str = "history";
 
 /// Why `run` ended, or could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,9 @@ pub enum RunError {
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Engine(#[from] DataFusionError),
+    /// The history cannot be kept. What was committed is safe.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A file's position cannot be written down.
     #[error("cannot write down how far a file was read: {0}")]
     Position(#[from] serde_json::Error),
@@ -106,6 +111,8 @@ struct Follower {
     store: Store,
     engine: Engine,
     exceptions: Exceptions,
+    history: Option<History>,
+    evidence: Collector,
     tailer: Tailer,
     patterns: Vec<String>,
     destinations: Vec<String>,
@@ -145,6 +152,8 @@ impl Follower {
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         Ok(Self {
             committed_watermark: engine.closed_to(),
+            evidence: Collector::new(&engine, &exceptions.keep),
+            history: History::open(&config.history, store.checkpoint(HISTORY)?, Instant::now())?,
             store,
             engine,
             exceptions,
@@ -180,6 +189,9 @@ impl Follower {
                 result = shutdown.changed() => if result.is_err() { break },
             }
         }
+        while self.history.as_mut().is_some_and(|history| history.flush(Instant::now())) {
+            self.commit(Vec::new())?;
+        }
         tracing::info!("stopping: what was read is committed, sending what is due");
         Ok(())
     }
@@ -192,8 +204,9 @@ impl Follower {
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
         for closed in &closed {
-            found.extend(findings(closed, delay)?);
+            found.extend(self.evidence.findings(closed, delay, &(i64::MIN..i64::MAX)).await?);
         }
+        self.evidence.forget(self.engine.closed_to());
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
         if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
             self.commit(found)?;
@@ -209,6 +222,10 @@ impl Follower {
             let Some(next) = self.tailer.next_batch() else { break };
             rows += next.batch.rows.num_rows() + next.batch.rejects.len();
             self.exceptions.count(&next.batch.rows)?;
+            self.evidence.add(Block::of(&next.file, Origin::Log(next.reread), &next.batch, next.lateness_us));
+            if let Some(history) = &mut self.history {
+                history.add(&next.batch.rows)?;
+            }
             if let Some(reject) = next.batch.rejects.first() {
                 let n = next.batch.rejects.len();
                 tracing::warn!(file = %next.path.display(), offset = reject.offset, "{n} lines are no requests; the first: {}: {}", reject.reason, reject.line);
@@ -246,13 +263,29 @@ impl Follower {
             }
             self.positions = positions;
         }
+        let history = self.prepare_history(&mut commit)?;
         let alerts = tokio::task::block_in_place(|| self.store.commit(commit))?;
+        if let (Some(history), Some(step)) = (&mut self.history, history) {
+            history.committed(step, Instant::now());
+        }
         self.committed_watermark = self.engine.closed_to();
         alerts.iter().for_each(log);
         if let (false, Some(waker)) = (alerts.is_empty(), &self.waker) {
             waker.wake();
         }
         Ok(())
+    }
+}
+
+impl Follower {
+    /// Adds to a transaction what keeps the history.
+    fn prepare_history(&mut self, commit: &mut Commit) -> Result<Option<Step>, RunError> {
+        let Some(history) = &mut self.history else { return Ok(None) };
+        let (watermark, wall) = (self.engine.closed_to(), commit.now_ms.saturating_mul(1000));
+        let mut step = tokio::task::block_in_place(|| history.prepare(watermark, wall, Instant::now()))?;
+        commit.puts.extend(step.puts.drain(..).map(|(key, value)| Put { space: HISTORY, key, value }));
+        commit.deletes.extend(step.deletes.drain(..).map(|key| Delete::Key { space: HISTORY, key }));
+        Ok(Some(step))
     }
 }
 

@@ -9,7 +9,8 @@ use datafusion::common::{DataFusionError, Result};
 use tokio::sync::mpsc;
 use tripline_alert::Finding;
 
-use crate::engine::{Engine, FileRows};
+use crate::engine::{Closed, Engine, FileRows};
+use crate::evidence::Collector;
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
 use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
@@ -36,13 +37,15 @@ pub struct ScanSummary {
     pub late_rows: u64,
 }
 
-/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity).
+/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity). With `evidence`,
+/// those that begin an alert bring some of their lines.
 pub async fn scan(
     engine: &mut Engine,
     exceptions: &mut Exceptions,
     files: Vec<InputFile>,
     period: Period,
     progress: Arc<Progress>,
+    mut evidence: Option<Collector>,
     mut found: impl FnMut(Vec<Finding>),
 ) -> Result<ScanSummary> {
     // A finding is known when the watermark passes its window's end.
@@ -63,18 +66,30 @@ pub async fn scan(
             exceptions.count(&file.rows)?;
         }
         engine.push(&files).await?;
+        if let Some(evidence) = &mut evidence {
+            chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
+        }
         for closed in engine.advance(chunk.watermark).await? {
-            found(findings(&closed, delay)?);
+            found(period.findings(&closed, delay, &mut evidence).await?);
+        }
+        if let Some(evidence) = &mut evidence {
+            evidence.forget(engine.closed_to());
         }
     }
     for closed in engine.finish().await? {
-        found(findings(&closed, delay)?);
+        found(period.findings(&closed, delay, &mut evidence).await?);
     }
     let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(ScanSummary { read, late_rows: engine.late_rows() })
 }
 
 impl Period {
+    async fn findings(self, closed: &Closed, delay: i64, evidence: &mut Option<Collector>) -> Result<Vec<Finding>> {
+        let Some(evidence) = evidence else { return findings(closed, delay) };
+        let counts = self.since.unwrap_or(i64::MIN)..self.until.unwrap_or(i64::MAX);
+        evidence.findings(closed, delay, &counts).await
+    }
+
     /// Leaves out the rows outside.
     fn cut(self, file: FileRows) -> Result<FileRows> {
         if self.since.is_none() && self.until.is_none() {

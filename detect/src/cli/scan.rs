@@ -15,13 +15,14 @@ use super::output::thousands;
 use super::setup::RuleArgs;
 use super::{Outcome, summary};
 use crate::engine::Engine;
+use crate::evidence::Collector;
 use crate::input::{InputFile, Progress, find_files};
 use crate::scan::{Period, scan};
 
 /// Arguments of `scan`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, directories (recursive) or globs; .gz and .zst are read as they are
+    /// Files, directories (recursive) or globs; .gz, .zst and the Parquet of a history are read as they are
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -64,7 +65,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         bail!("no rule is left to run");
     }
     let (files, unusable) = find_inputs(&args, &setup.config)?;
-    let total: u64 = files.iter().map(|f| f.probe.size).sum();
+    let total: u64 = files.iter().map(InputFile::size).sum();
     let progress = Arc::new(Progress::default());
     let bar = Bar::start(total, Arc::clone(&progress), args.quiet);
 
@@ -74,7 +75,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut worst = None;
     let mut written = Ok(());
     let period = Period { since: args.since, until: args.until };
-    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, |found| {
+    // A table has no room for lines.
+    let evidence = (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep));
+    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, evidence, |found| {
         // (that an alert is over is not news at the end of a scan)
         for alert in lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved) {
             worst = worst.max(Some(alert.severity));

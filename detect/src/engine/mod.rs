@@ -32,7 +32,7 @@ pub mod compile;
 mod equality;
 mod hostile;
 pub mod lateness;
-mod leaf;
+pub(crate) mod leaf;
 pub mod panes;
 #[cfg(test)]
 mod refusals;

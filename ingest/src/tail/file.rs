@@ -63,6 +63,7 @@ impl Tailed {
             path: self.reader.path().to_owned(),
             batch,
             lateness_us: self.reader.lateness_us(),
+            reread: self.reader.reread(),
         }))
     }
 
