@@ -67,7 +67,9 @@ pub async fn scan(
         }
         engine.push(&files).await?;
         if let Some(evidence) = &mut evidence {
-            chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
+            for block in chunk.blocks {
+                evidence.add(Some(block));
+            }
         }
         for closed in engine.advance(chunk.watermark).await? {
             found(period.findings(&closed, delay, &mut evidence).await?);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tripline_tests::logs::{at, combined, write_gz};
 use tripline_tests::receiver::Receiver;
-use tripline_tests::repository::{header, rules, sample};
+use tripline_tests::repository::{rules, sample};
 use tripline_tests::site::{Site, firing, terminate};
 use tripline_tests::tripline;
 
@@ -145,19 +145,17 @@ fn an_entity_that_is_null() {
     }
 }
 
-/// Every shipped rule's first alert shows lines of its client, from its window, on all logs that must fire it.
+/// Every shipped rule's first alert shows lines, of its client if it is about one, on all logs that must fire it.
 #[test]
 fn shipped_rules_show_lines() {
     for rule in rules().iter().filter(|rule| !tripline_tests::repository::is_baseline(rule)) {
         let pack = rule.parent().and_then(Path::parent).and_then(Path::file_name).expect("a pack");
         let name = rule.parent().and_then(Path::file_name).expect("a name");
         let id = format!("{}/{}", pack.to_string_lossy(), name.to_string_lossy());
-        let entity = header(rule)["entity"].as_array().expect("a list").clone();
-        assert!(entity.iter().any(|column| column.as_str() == Some("client")), "{id} is about others than clients");
         for log in tripline_tests::repository::fixtures(rule).0 {
             let found = tripline!("scan", "--only", &id, "--quiet", "--format", "json", &log).with_code(0).json();
             for alert in found.iter().filter(|alert| alert["status"] == "firing") {
-                let client = alert["entity"]["client"].as_str().expect("a client").trim_end_matches("::/64");
+                let client = alert["entity"]["client"].as_str().unwrap_or_default().trim_end_matches("::/64");
                 let lines = evidence(alert);
                 assert!(!lines.is_empty(), "{id} on {}: no evidence in {alert:#}", log.display());
                 assert!(lines.iter().all(|(_, raw)| raw.contains(client)), "{id}: {alert:#}");

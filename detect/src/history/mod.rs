@@ -315,7 +315,7 @@ fn ended_early(dir: &Path) -> HistoryError {
 fn refuse_foreign(dir: &Path, found: &BTreeSet<PathBuf>) -> Result<(), HistoryError> {
     let shown: Vec<&PathBuf> = found.iter().filter(|path| !is_hidden(path)).collect();
     let Some(example) = shown.first() else { return Ok(()) };
-    Err(HistoryError::Foreign { dir: dir.to_owned(), files: shown.len(), example: example.to_path_buf() })
+    Err(HistoryError::Foreign { dir: dir.to_owned(), files: shown.len(), example: (*example).clone() })
 }
 
 /// Makes the folder what the ledger says. Returns the keys of files that are gone.
@@ -345,7 +345,9 @@ fn tidy(dir: &Path, ledger: &mut Ledger, found: &BTreeSet<PathBuf>) -> Result<Ve
     }
     let gone: Vec<Change> = lost.into_iter().map(Change::DropFile).collect();
     let keys = gone.iter().filter_map(Change::delete).collect();
-    gone.into_iter().for_each(|change| ledger.apply(change));
+    for change in gone {
+        ledger.apply(change);
+    }
     Ok(keys)
 }
 

@@ -198,9 +198,12 @@ impl Metadata {
         let found = ArrowReaderMetadata::load(input, ArrowReaderOptions::new())?;
         let columns = match_columns(found.schema()).map_err(Trouble::Columns)?;
         // Text is decoded into views at once, whatever the writer called it.
-        let hint = found.schema().fields().iter().map(|field| match is_text(field.data_type()) {
-            true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-            false => Arc::clone(field),
+        let hint = found.schema().fields().iter().map(|field| {
+            if is_text(field.data_type()) {
+                Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+            } else {
+                Arc::clone(field)
+            }
         });
         let hint = Arc::new(Schema::new(hint.collect::<Vec<_>>()));
         let options = ArrowReaderOptions::new().with_schema(hint);

@@ -58,7 +58,9 @@ impl World {
     }
 
     fn write(&mut self, step: &Step) {
-        step.deletes.iter().for_each(|key| drop(self.state.remove(key)));
+        for key in &step.deletes {
+            self.state.remove(key);
+        }
         self.state.extend(step.puts.iter().cloned());
     }
 
@@ -161,7 +163,7 @@ proptest! {
                     expected.append(&mut uncommitted);
                 }
                 Event::Wait => history.wait(world.now),
-                Event::Pause => world.now += Duration::from_secs(300),
+                Event::Pause => world.now += Duration::from_mins(5),
             }
         }
         expected.append(&mut uncommitted);
@@ -200,7 +202,7 @@ fn an_hour_that_is_over_is_one_file_and_a_late_row_another() {
     for i in 0..10 {
         history.add(&rows(&[i * 60_000_000, HOUR - 1], 2 * i.unsigned_abs())).unwrap();
         world.commit(&mut history, 0);
-        world.now += Duration::from_secs(300);
+        world.now += Duration::from_mins(5);
         history.wait(world.now);
     }
     let files = world.finish(history, HOUR);

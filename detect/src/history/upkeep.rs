@@ -11,7 +11,7 @@ use super::merge::Inputs;
 /// Rows that are written without waiting for more.
 const FLUSH_ROWS: u64 = super::write::ROW_GROUP as u64;
 /// Rows wait at most this long until they are in a file.
-const FLUSH_AFTER: Duration = Duration::from_secs(300);
+const FLUSH_AFTER: Duration = Duration::from_mins(5);
 /// Rows that are sorted in memory at a time.
 const JOB_ROWS: u64 = 2 * FLUSH_ROWS;
 /// Files that are merged at a time: each costs a batch and its decoders.
@@ -205,7 +205,9 @@ mod tests {
         while let Some(job) = next_job(&ledger, Hour(5).end(), now, false) {
             assert!(job.files.len() <= MERGED_FILES);
             let bytes = job.files.iter().map(|n| ledger.files[n].bytes).sum();
-            job.files.iter().for_each(|n| ledger.apply(Change::DropFile(*n)));
+            for number in &job.files {
+                ledger.apply(Change::DropFile(*number));
+            }
             let number = ledger.take_number();
             ledger.apply(Change::AddFile(number, FileRecord { hour: Hour(5), rows: 1, bytes }));
             jobs += 1;
