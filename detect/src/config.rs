@@ -7,8 +7,8 @@ use serde::Deserialize;
 use tripline_ingest::SourceOptions;
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
-use crate::duration;
 use crate::lookups;
+use crate::{duration, size};
 
 /// The whole file. Paths in it are relative to the folder it is in.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Config {
     /// Where `run` keeps what it must not forget.
     #[serde(default)]
     pub state: State,
+    /// The requests that `run` keeps.
+    #[serde(default)]
+    pub history: History,
     /// What to read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
@@ -40,6 +43,26 @@ pub struct Config {
 pub struct State {
     /// A folder of its own, on a local disk.
     pub dir: Option<PathBuf>,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// A folder of its own; without it no history is kept.
+    pub dir: Option<PathBuf>,
+    /// How long an hour of event time is kept, µs.
+    #[serde(deserialize_with = "duration::deserialize_us")]
+    pub keep: i64,
+    /// Bytes that all files may take together; the oldest hours go first.
+    #[serde(deserialize_with = "size::deserialize")]
+    pub max_bytes: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { dir: None, keep: 30 * 86_400_000_000, max_bytes: 50_000_000_000 }
+    }
 }
 
 /// `[[source]]`
@@ -220,7 +243,7 @@ impl Config {
 
     fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
-        self.state.dir.iter_mut().for_each(resolve);
+        self.state.dir.iter_mut().chain(&mut self.history.dir).for_each(resolve);
         self.sources.iter_mut().map(|s| &mut s.path).for_each(resolve);
         self.rules.dirs.iter_mut().for_each(resolve);
         self.lookups.iter_mut().map(|l| &mut l.path).for_each(resolve);
@@ -338,6 +361,19 @@ mod tests {
         for bad in ["soon", "0s", ""] {
             let error = after(bad).unwrap_err().to_string();
             assert!(error.contains("tripline.toml:3:1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_in_age_and_size() {
+        let config = parse("[history]\ndir = \"h\"\n", &[]).unwrap().history;
+        assert_eq!((config.keep, config.max_bytes), (30 * 86_400_000_000, 50_000_000_000));
+        let env = [("TRIPLINE__HISTORY__MAX_BYTES", "2 GiB"), ("TRIPLINE__HISTORY__KEEP", "12h")];
+        let config = parse("", &env).unwrap().history;
+        assert_eq!((config.dir, config.keep, config.max_bytes), (None, 43_200_000_000, 2 << 30));
+        for wrong in ["keep = \"long\"", "max_bytes = \"much\"", "max_bites = 1"] {
+            let error = parse(&format!("[history]\n{wrong}\n"), &[]).unwrap_err().to_string();
+            assert!(error.contains("tripline.toml:2:"), "{error}");
         }
     }
 

@@ -14,6 +14,12 @@ pub fn parse_us(text: &str) -> Result<i64, String> {
     if (0.0..9.0e15).contains(&us) { Ok(us.round() as i64) } else { Err(wrong()) }
 }
 
+/// [`parse_us`] for a key of a config.
+pub fn deserialize_us<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    parse_us(&text).map_err(serde::de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse_us;

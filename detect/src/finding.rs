@@ -15,8 +15,21 @@ use crate::engine::window::{WINDOW_END, WINDOW_START};
 /// The findings in a window, in the order of their entities. `delay`: how long after a window's end its rows are known, in event
 /// time: the allowed lateness, µs. (Rows of an open window are known with the request that settled them.)
 pub fn findings(found: &Found, delay: i64) -> Result<Vec<Finding>> {
+    Ok(sorted(in_row_order(found, delay)?))
+}
+
+/// Findings in the order of their entities.
+pub fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_cached_key(|f| {
+        (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string())
+    });
+    findings
+}
+
+/// The findings in a window, one a row.
+pub fn in_row_order(found: &Found, delay: i64) -> Result<Vec<Finding>> {
     let header = &found.rule.header;
-    let mut findings: Vec<Finding> = json_rows(&found.rows)?
+    let findings = json_rows(&found.rows)?
         .into_iter()
         .map(|mut row| {
             row.remove(WINDOW_START);
@@ -39,9 +52,6 @@ pub fn findings(found: &Found, delay: i64) -> Result<Vec<Finding>> {
             }
         })
         .collect();
-    findings.sort_by_cached_key(|f| {
-        (serde_json::to_string(&f.entity).unwrap_or_default(), Value::Object(f.values.clone()).to_string())
-    });
     Ok(findings)
 }
 

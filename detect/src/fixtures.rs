@@ -19,7 +19,7 @@ use crate::exceptions::Exceptions;
 use crate::input::{Progress, find_files};
 use crate::lookups::Lookups;
 use crate::rules::Rule;
-use crate::scan::{Period, scan};
+use crate::scan::{Extras, Period, scan};
 
 /// One alert, as a line of an expectation: who, how many windows, and the numbers of the last one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ impl Fixture {
         let mut exceptions = Exceptions::default();
         let progress = Arc::new(Progress::default());
         let scanned: Result<_> =
-            scan(&mut engine, &mut exceptions, files, Period::default(), progress, None, |found| {
+            scan(&mut engine, &mut exceptions, files, Period::default(), progress, Extras::default(), |found| {
                 for alert in
                     lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved)
                 {

@@ -1,4 +1,7 @@
-//! Many log files as one input in event-time order: the file that is furthest behind is read next.
+//! Many files as one input in event-time order: the file that is furthest behind is read next.
+//!
+//! A file is a log or Parquet ([`InputFile`]). Rows of a history were judged when they were logged, so that of Parquet no row is
+//! late: where a log had late rows, its history counts them and the log did not.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,18 +10,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use tripline_ingest::{Counters, LogReader, Mode, Probe, Reject, RejectReason, SourceOptions};
+use tripline_ingest::{Counters, Reject, RejectReason, SourceOptions};
 
 use crate::engine::FileRows;
+use crate::evidence::Block;
+use crate::history;
+use file::Reader;
 
-/// A file to be read, as `tripline_ingest::probe` found it.
-#[derive(Debug, Clone)]
-pub struct InputFile {
-    /// Its format, its first `ts`.
-    pub probe: Probe,
-    /// Its source's settings.
-    pub options: SourceOptions,
-}
+mod file;
+
+pub use file::InputFile;
 
 /// A file or pattern that cannot be used.
 #[derive(Debug, Clone)]
@@ -51,12 +52,13 @@ pub fn find_files(patterns: &[(String, SourceOptions)]) -> (Vec<InputFile>, Vec<
         problems.extend(found.problems.iter().map(|p| Unusable { path: p.path.clone(), message: p.to_string() }));
         for path in found.files {
             // A file that two patterns name is read once.
-            if files.contains_key(&path) {
+            // So is one that a history is still writing, by its name when it is done.
+            if files.contains_key(&path) || history::is_hidden(&path) {
                 continue;
             }
-            match tripline_ingest::probe(&path, options) {
-                Ok(probe) => drop(files.insert(path, InputFile { probe, options: options.clone() })),
-                Err(e) => problems.push(Unusable { path, message: e.to_string() }),
+            match InputFile::probe(&path, options) {
+                Ok(file) => drop(files.insert(path, file)),
+                Err(message) => problems.push(Unusable { path, message }),
             }
         }
     }
@@ -105,6 +107,8 @@ pub struct Chunk {
     pub files: Vec<FileRows>,
     /// All windows that end at or before it can be closed, µs.
     pub watermark: i64,
+    /// Where the rows came from.
+    pub blocks: Vec<Block>,
 }
 
 /// Reads files in event-time order.
@@ -124,7 +128,7 @@ struct Waiting {
 }
 
 struct Open {
-    reader: LogReader,
+    reader: Reader,
     path: PathBuf,
     /// Where the file is in event time: its newest row, or its first while none was read.
     position: i64,
@@ -137,7 +141,7 @@ impl Input {
         let waiting = files
             .into_iter()
             .enumerate()
-            .map(|(number, file)| Reverse(Waiting { first_ts: file.probe.first_ts, number, file }));
+            .map(|(number, file)| Reverse(Waiting { first_ts: file.first_ts(), number, file }));
         Self { waiting: waiting.collect(), open: Vec::new(), progress, summary: ReadSummary::default() }
     }
 
@@ -147,7 +151,7 @@ impl Input {
         rows: usize,
         mut each: impl FnMut(&tripline_ingest::Batch, &std::path::Path),
     ) -> Option<Chunk> {
-        let mut files = Vec::new();
+        let (mut files, mut blocks) = (Vec::new(), Vec::new());
         let mut taken = 0;
         while taken < rows {
             self.open_due();
@@ -165,18 +169,20 @@ impl Input {
                     self.summary.add(&batch, &open.path);
                     self.progress.lines.fetch_add(batch.lines, Relaxed);
                     taken += batch.rows.num_rows();
+                    let name = open.path.to_string_lossy();
+                    blocks.extend(Block::of(&name, open.reader.origin(), &batch, lateness));
                     files.push(FileRows { rows: batch.rows, newest_before: batch.newest_before, lateness });
                 }
                 Ok(None) => drop(self.open.swap_remove(next)),
                 Err(e) => {
-                    self.summary.problems.push(e.to_string());
+                    self.summary.problems.push(e);
                     self.open.swap_remove(next);
                 }
             }
         }
         self.open_due();
         let at_end = self.open.is_empty() && files.is_empty();
-        (!at_end).then(|| Chunk { files, watermark: self.watermark() })
+        (!at_end).then(|| Chunk { files, watermark: self.watermark(), blocks })
     }
 
     /// Opens every waiting file that is not ahead of the open ones.
@@ -188,12 +194,12 @@ impl Input {
                 _ => return,
             }
             let Some(Reverse(Waiting { first_ts, file, .. })) = self.waiting.pop() else { return };
-            match LogReader::open(&file.probe, &file.options, Mode::Once) {
+            match file.open() {
                 Ok(reader) => {
-                    *self.summary.formats.entry(file.probe.format).or_default() += 1;
-                    self.open.push(Open { reader, path: file.probe.path, position: first_ts, consumed: 0 });
+                    *self.summary.formats.entry(file.format()).or_default() += 1;
+                    self.open.push(Open { reader, path: file.path().to_owned(), position: first_ts, consumed: 0 });
                 }
-                Err(e) => self.summary.problems.push(e.to_string()),
+                Err(e) => self.summary.problems.push(e),
             }
         }
     }
@@ -203,15 +209,6 @@ impl Input {
         let open = self.open.iter().map(|o| o.position.saturating_sub(o.reader.lateness_us()));
         let waiting = self.waiting.iter().map(|Reverse(w)| w.first_ts.saturating_sub(w.file.lateness_us()));
         open.chain(waiting).min().unwrap_or(i64::MAX)
-    }
-}
-
-impl InputFile {
-    /// How late lines may come in this file, µs.
-    pub fn lateness_us(&self) -> i64 {
-        let format = tripline_ingest::formats::formats().iter().find(|f| f.name() == self.probe.format);
-        let lateness = self.options.lateness.or(format.map(|f| f.default_lateness())).unwrap_or_default();
-        i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX)
     }
 }
 

@@ -6,10 +6,12 @@
 //! 2. [`rules`] are SQL files with a header; [`exceptions`] say which rows a rule must not see, [`lookups`] are tables of the
 //!    user's own that rules join; [`setup`] puts them together, [`reload`] notices when they change.
 //! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give.
-//! 4. [`finding`] turns a rule's rows into findings; what becomes of those is `tripline-alert`'s business.
+//! 4. [`finding`] turns a rule's rows into findings, [`evidence`] finds some of the lines that made them again; what becomes of
+//!    those is `tripline-alert`'s business.
 //! 5. [`late`] keeps the rows that came too late, [`health`] tells of silent sources and wrong clocks, [`jump`] of single lines
 //!    from the future.
-//! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs.
+//! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
+//!    keeps what `run` has read as Parquet, and reads it where logs are read.
 //! 7. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
@@ -20,11 +22,13 @@ pub mod diagnostic;
 pub mod doctor;
 pub mod duration;
 pub mod engine;
+pub mod evidence;
 pub mod exceptions;
 pub mod finding;
 pub mod fixtures;
 pub mod functions;
 pub mod health;
+pub mod history;
 pub mod input;
 pub mod jump;
 pub mod late;
@@ -36,3 +40,4 @@ pub mod rules;
 pub mod run;
 pub mod scan;
 pub mod setup;
+pub mod size;

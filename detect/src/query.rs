@@ -8,10 +8,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::Result;
-use datafusion::datasource::ViewTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, ident};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
@@ -21,6 +21,8 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::session::session;
 use crate::engine::window::{Mode, ROW_WATERMARK, WindowPlanner, timestamp_type};
 use crate::engine::{FileRows, Keep, baseline, compile};
+use crate::history::read::{ParquetFile, table};
+use crate::input::InputFile;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
 
@@ -31,6 +33,51 @@ pub type Partitions = Vec<Arc<dyn PartitionStream>>;
 pub fn with_watermark_schema() -> SchemaRef {
     let watermark = Arc::new(Field::new(ROW_WATERMARK, timestamp_type(), false));
     Arc::new(Schema::new(tripline_ingest::schema().fields().iter().cloned().chain([watermark]).collect::<Vec<_>>()))
+}
+
+/// What `requests` is made of.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Logs.
+    pub partitions: Partitions,
+    /// Parquet.
+    pub parquet: Vec<ParquetFile>,
+}
+
+impl Requests {
+    /// Files as they were found. What goes wrong with one of the logs is added to `problems`.
+    pub fn new(files: Vec<InputFile>, problems: &Problems) -> Self {
+        let mut requests = Self::default();
+        for file in files {
+            match file {
+                InputFile::Log(probe, options) => {
+                    requests.partitions.push(Arc::new(LogPartition::new(probe, options, Arc::clone(problems))));
+                }
+                InputFile::Parquet(file) => requests.parquet.push(file),
+            }
+        }
+        requests
+    }
+
+    /// One table of [`with_watermark_schema`].
+    fn table(self) -> Result<Arc<dyn TableProvider>> {
+        let logs: Arc<dyn TableProvider> =
+            Arc::new(StreamingTable::try_new(with_watermark_schema(), self.partitions.clone())?);
+        if self.parquet.is_empty() {
+            return Ok(logs);
+        }
+        // Rows of a history are in the order of ts, each the newest of its file: none is late for any window.
+        let watermark = col("ts").alias(ROW_WATERMARK);
+        let columns = tripline_ingest::schema().fields().iter().map(|f| ident(f.name())).collect::<Vec<_>>();
+        let stored = LogicalPlanBuilder::scan("parquet", provider_as_source(table(&self.parquet)?), None)?
+            .project(columns.into_iter().chain([watermark]).collect::<Vec<_>>())?;
+        let all = if self.partitions.is_empty() {
+            stored
+        } else {
+            stored.union(LogicalPlanBuilder::scan("logs", provider_as_source(logs), None)?.build()?)?
+        };
+        Ok(Arc::new(ViewTable::new(all.build()?, None)))
+    }
 }
 
 /// Adds the column [`ROW_WATERMARK`].
@@ -49,7 +96,7 @@ pub struct BatchSession {
 }
 
 impl BatchSession {
-    /// Over `partitions`, with the baselines among `rules` and `lookups` as tables. `keep`: which rows each rule may see.
+    /// Over logs: see [`Self::over`].
     pub async fn new(
         partitions: Partitions,
         rules: &[Rule],
@@ -57,9 +104,19 @@ impl BatchSession {
         lookups: &Lookups,
         threads: usize,
     ) -> std::result::Result<Self, Diagnostic> {
+        Self::over(Requests { partitions, parquet: Vec::new() }, rules, keep, lookups, threads).await
+    }
+
+    /// Over `requests`, with the baselines among `rules` and `lookups` as tables. `keep`: which rows each rule may see.
+    pub async fn over(
+        requests: Requests,
+        rules: &[Rule],
+        keep: Keep,
+        lookups: &Lookups,
+        threads: usize,
+    ) -> std::result::Result<Self, Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion("query", "", &e);
-        let requests: Arc<dyn TableProvider> =
-            Arc::new(StreamingTable::try_new(with_watermark_schema(), partitions).map_err(explain)?);
+        let requests = requests.table().map_err(explain)?;
         let tables = BTreeMap::from([("requests".to_owned(), Arc::clone(&requests))]);
         let planner = Arc::new(WindowPlanner::new(Mode::Batch, tables.clone(), None));
         let state = session(Mode::Batch, planner, threads);

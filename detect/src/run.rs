@@ -18,9 +18,10 @@ use tripline_ingest::{Level, Notice, Position, RejectReason, Source, Tailer, Wak
 
 use crate::config::Config;
 use crate::engine::{Engine, FileRows, Found, checkpoint};
+use crate::evidence::{Block, Collector, Origin};
 use crate::exceptions::Exceptions;
-use crate::finding::findings;
 use crate::health::{self, Health};
+use crate::history::{History, HistoryError, Step};
 use crate::late::{self, LateLog};
 use crate::persist;
 use crate::reload::Reloader;
@@ -40,6 +41,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const ENGINE: &str = "engine";
 const FILES: &str = "files";
 const LATE: &str = "late";
+const HISTORY: &str = "history";
 
 /// Why `run` ended, or could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,9 @@ pub enum RunError {
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Engine(#[from] DataFusionError),
+    /// The history cannot be kept. What was committed is safe.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A file's position cannot be written down.
     #[error("cannot write down how far a file was read: {0}")]
     Position(#[from] serde_json::Error),
@@ -118,6 +123,8 @@ struct Follower {
     store: Store,
     engine: Engine,
     exceptions: Exceptions,
+    history: Option<History>,
+    evidence: Collector,
     tailer: Tailer,
     patterns: Vec<String>,
     destinations: Vec<String>,
@@ -166,11 +173,13 @@ impl Follower {
             .iter()
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()?;
-        let mark = store.checkpoint(LATE)?.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
+        let mark = store.checkpoint(LATE)?.rows.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
         let health = Health::new(&config.sources, &store.open_alerts()?).map_err(RunError::Config)?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         Ok(Self {
             committed_watermark: engine.closed_to(),
+            evidence: Collector::new(&engine, &exceptions.keep),
+            history: History::open(&config.history, store.checkpoint(HISTORY)?.rows, Instant::now())?,
             store,
             engine,
             exceptions,
@@ -212,6 +221,9 @@ impl Follower {
                 result = shutdown.changed() => if result.is_err() { break },
             }
         }
+        while self.history.as_mut().is_some_and(|history| history.flush(Instant::now())) {
+            self.commit(Vec::new()).await?;
+        }
         tracing::info!("stopping: sending what is due");
         Ok(())
     }
@@ -224,8 +236,10 @@ impl Follower {
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
         for rows in early.iter().chain(&closed) {
-            found.extend(findings(rows, delay)?);
+            let known = i64::MIN..rows.early.map_or(i64::MAX, |ts| ts.saturating_add(1));
+            found.extend(self.evidence.findings(rows, delay, &known).await?);
         }
+        self.evidence.forget(self.engine.closed_to());
         for trouble in self.engine.take_troubles() {
             tracing::error!(rules = trouble.rules.join(", "), "{}", trouble.message);
         }
@@ -251,6 +265,10 @@ impl Follower {
             self.health.heard(next.source);
             for reject in next.batch.rejects.iter().filter(|r| r.reason == RejectReason::FarAhead) {
                 self.late.push(&late::ahead(&next.path, reject));
+            }
+            self.evidence.add(Block::of(&next.file, Origin::Log(next.reread), &next.batch, next.lateness_us));
+            if let Some(history) = &mut self.history {
+                history.add(&next.batch.rows)?;
             }
             if let Some(reject) = next.batch.rejects.first() {
                 let n = next.batch.rejects.len();
@@ -293,10 +311,14 @@ impl Follower {
             }
             self.positions = positions;
         }
+        let history = self.prepare_history(&mut commit)?;
         let shutdown = &mut self.shutdown;
         // An error means that who could tell is gone: an end too.
         let wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
         let Some(alerts) = persist::commit(&mut self.store, &commit, wait).await? else { return Ok(()) };
+        if let (Some(history), Some(step)) = (&mut self.history, history) {
+            history.committed(step, Instant::now());
+        }
         self.committed_watermark = self.engine.closed_to();
         alerts.iter().for_each(log);
         if let (false, Some(waker)) = (alerts.is_empty(), &self.waker) {
@@ -315,6 +337,18 @@ fn tell(notice: &Notice) {
     match notice.level {
         Level::Warn => tracing::warn!("{}", notice.text),
         Level::Info => tracing::info!("{}", notice.text),
+    }
+}
+
+impl Follower {
+    /// Adds to a transaction what keeps the history.
+    fn prepare_history(&mut self, commit: &mut Commit) -> Result<Option<Step>, RunError> {
+        let Some(history) = &mut self.history else { return Ok(None) };
+        let (watermark, wall) = (self.engine.closed_to(), commit.now_ms.saturating_mul(1000));
+        let mut step = tokio::task::block_in_place(|| history.prepare(watermark, wall, Instant::now()))?;
+        commit.puts.extend(step.puts.drain(..).map(|(key, value)| Put { space: HISTORY, key, value }));
+        commit.deletes.extend(step.deletes.drain(..).map(|key| Delete::Key { space: HISTORY, key }));
+        Ok(Some(step))
     }
 }
 

@@ -9,7 +9,8 @@ use datafusion::common::{DataFusionError, Result};
 use tokio::sync::mpsc;
 use tripline_alert::Finding;
 
-use crate::engine::{Engine, FileRows, Trouble};
+use crate::engine::{Engine, FileRows, Found, Trouble};
+use crate::evidence::Collector;
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
 use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
@@ -42,17 +43,26 @@ pub struct ScanSummary {
     pub troubles: Vec<Trouble>,
 }
 
-/// Scans `files`; `found` receives findings as windows close, in the order of (window's end, rule, entity). `late_line` receives
-/// each row that came too late for a window, as a line of JSON.
+/// What a scan may do beside finding.
+#[derive(Default)]
+pub struct Extras<'a> {
+    /// Receives each row that came too late for a window, as a line of JSON.
+    pub late_line: Option<&'a mut dyn FnMut(String)>,
+    /// Gives the findings that begin an alert some of their lines.
+    pub evidence: Option<Collector>,
+}
+
+/// Scans `files`; `found` receives findings as they are settled or windows close, in the order of (window's end, rule, entity).
 pub async fn scan(
     engine: &mut Engine,
     exceptions: &mut Exceptions,
     files: Vec<InputFile>,
     period: Period,
     progress: Arc<Progress>,
-    mut late_line: Option<&mut dyn FnMut(String)>,
+    extras: Extras<'_>,
     mut found: impl FnMut(Vec<Finding>),
 ) -> Result<ScanSummary> {
+    let Extras { mut late_line, mut evidence } = extras;
     // A finding is known when the watermark passes its window's end.
     let delay = files.iter().map(InputFile::lateness_us).max().unwrap_or(0);
     let (chunks, mut received) = mpsc::channel::<Chunk>(2);
@@ -79,21 +89,34 @@ pub async fn scan(
                 late::lines(file, &late, &windows).for_each(&mut **late_line);
             }
         }
+        if let Some(evidence) = &mut evidence {
+            chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
+        }
         for early in engine.push(&files).await? {
-            found(findings(&early, delay)?);
+            found(period.findings(&early, delay, &mut evidence).await?);
         }
         for closed in engine.advance(chunk.watermark).await? {
-            found(findings(&closed, delay)?);
+            found(period.findings(&closed, delay, &mut evidence).await?);
+        }
+        if let Some(evidence) = &mut evidence {
+            evidence.forget(engine.closed_to());
         }
     }
     for closed in engine.finish().await? {
-        found(findings(&closed, delay)?);
+        found(period.findings(&closed, delay, &mut evidence).await?);
     }
     let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(ScanSummary { read, late_rows: engine.late_rows(), late: late_counts, troubles: engine.take_troubles() })
 }
 
 impl Period {
+    async fn findings(self, found: &Found, delay: i64, evidence: &mut Option<Collector>) -> Result<Vec<Finding>> {
+        let Some(evidence) = evidence else { return findings(found, delay) };
+        let known = found.early.map_or(i64::MAX, |ts| ts.saturating_add(1));
+        let counts = self.since.unwrap_or(i64::MIN)..self.until.unwrap_or(i64::MAX).min(known);
+        evidence.findings(found, delay, &counts).await
+    }
+
     /// Leaves out the rows outside.
     fn cut(self, file: FileRows) -> Result<FileRows> {
         if self.since.is_none() && self.until.is_none() {

@@ -27,6 +27,8 @@ pub struct Batch {
     pub rows: RecordBatch,
     /// Lines that are no rows.
     pub rejects: Vec<Reject>,
+    /// Where its lines begin in the (decompressed) file, in bytes.
+    pub offset: u64,
     /// Lines read: rows, rejects and blank lines.
     pub lines: u64,
     /// Decompressed bytes read.
@@ -43,6 +45,7 @@ impl Batch {
         Self {
             rows: RecordBatch::new_empty(crate::table::schema()),
             rejects: Vec::new(),
+            offset: 0,
             lines: 0,
             bytes: 0,
             newest_before: None,
@@ -96,6 +99,7 @@ impl AddAssign for Counters {
 }
 
 /// What lines are parsed with.
+#[derive(Clone)]
 pub(crate) struct Parser {
     pub(crate) format: &'static dyn Format,
     pub(crate) identity: Identity,
@@ -136,6 +140,7 @@ impl Parser {
         let batch = Batch {
             rows: lines.builder.finish(&self.source),
             rejects: lines.rejects,
+            offset,
             lines: ends.len() as u64,
             bytes: length as u64,
             newest_before: None,

@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -48,7 +49,7 @@ impl Input {
         let mut magic = Vec::new();
         (&mut file).take(4).read_to_end(&mut magic)?;
         file.seek(SeekFrom::Start(0))?;
-        let file = Counted { file, bytes: 0 };
+        let file = Counted { file: Arc::new(file), bytes: 0 };
         let decoder = match Compression::of(&magic) {
             Compression::None => Decoder::Plain(file),
             Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file)))),
@@ -93,17 +94,12 @@ impl Input {
 
     /// The `length` bytes at `offset` of a file that is not compressed, as they are now; fewer if it ends before.
     pub(crate) fn look_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        use std::os::unix::fs::FileExt;
-        let mut bytes = vec![0; length];
-        let mut read = 0;
-        while read < length {
-            match self.file().file.read_at(&mut bytes[read..], offset + read as u64)? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        bytes.truncate(read);
-        Ok(bytes)
+        read_at(&self.file().file, offset, length)
+    }
+
+    /// The open file.
+    pub(crate) fn handle(&self) -> &Arc<File> {
+        &self.file().file
     }
 
     /// Passes over the decompressed bytes up to `offset` from the beginning; nothing must have been read but `read` bytes.
@@ -130,9 +126,24 @@ impl Input {
     }
 }
 
+/// The `length` bytes at `offset`, wherever the file is read otherwise; fewer if it ends before.
+pub(crate) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; length];
+    let mut read = 0;
+    while read < length {
+        match file.read_at(&mut bytes[read..], offset + read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
 /// A file that counts what was read of it.
 struct Counted {
-    file: File,
+    file: Arc<File>,
     bytes: u64,
 }
 

@@ -10,7 +10,7 @@
 //! 4. `identity` says who the client is, [`route`] what was asked for; `requests` and `views` make columns of it all. A
 //!    block is one Arrow buffer that the columns' strings point into: bytes are copied only where they must change.
 //! 5. [`Tailer`] follows many files as they grow, rotate and vanish; [`Wake`] tells it early that something happened. What
-//!    was read can be committed as [`Position`]s, from which a restart goes on.
+//!    was read can be committed as [`Position`]s, from which a restart goes on. [`Reread`] leads back to lines that were read.
 //!
 //! Architecture invariants: nothing here knows SQL, the network or the clock. Only `input`, `discover`,
 //! `tail` and `wake` touch the file system. Nothing is learnt on the way, so that a line gives the same row in every mode. Nothing is skipped in
@@ -28,6 +28,7 @@ mod probe;
 mod reader;
 mod reject;
 mod requests;
+mod reread;
 pub mod route;
 pub mod row;
 mod source;
@@ -45,6 +46,7 @@ pub use position::Position;
 pub use probe::{Probe, ProbeError, Score, probe};
 pub use reader::{LogReader, Mode, ReadError};
 pub use reject::{Reject, RejectReason};
+pub use reread::Reread;
 pub use source::{SourceOptions, client_columns};
 pub use table::schema;
 pub use tail::{FileStatus, Level, Notice, Source, TailBatch, Tailer};

@@ -125,9 +125,17 @@ fn directories_globs_and_archives() {
     write_zst(&file("access.log.1.zst"), &part(2));
     fs::write(file("access.log"), part(3)).expect("a log");
 
-    let whole = findings(&sample());
-    assert_eq!(findings(folder.path()), whole, "a directory");
-    assert_eq!(findings(&file("**/*")), whole, "a glob that reaches into directories");
+    // In other files, the same lines.
+    let found = |path: &Path| {
+        let mut found = findings(path);
+        for line in found.iter_mut().filter_map(|alert| alert["evidence"].as_array_mut()).flatten() {
+            *line = line["raw"].take();
+        }
+        found
+    };
+    let whole = found(&sample());
+    assert_eq!(found(folder.path()), whole, "a directory");
+    assert_eq!(found(&file("**/*")), whole, "a glob that reaches into directories");
 
     tripline!("scan", file("*")).with_code(0).says(&["read      3 files (3 combined)"]);
     tripline!("scan", file("*.gz"), file("access.log.1.zst"), file("access.log.?.*")).says(&["read      2 files"]);

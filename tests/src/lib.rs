@@ -10,6 +10,7 @@
 pub mod journal;
 pub mod logs;
 pub mod program;
+pub mod python;
 pub mod receiver;
 pub mod repository;
 pub mod site;

@@ -8,7 +8,7 @@ use crate::json;
 /// With evidence an alert aims at this many bytes of JSON: some receivers refuse more than 20 kB.
 const AIM_BYTES: usize = 19 * 1024;
 /// The most lines of evidence.
-const MAX_EVIDENCE: usize = 10;
+const MAX_EVIDENCE: usize = 20;
 /// The most bytes of one line of evidence.
 const MAX_LINE: usize = 1024;
 

@@ -40,7 +40,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     }
     println!("Files");
     for file in files.iter().take(20) {
-        println!("  {}: {}, {}", file.probe.path.display(), file.probe.format, bytes(file.probe.size));
+        println!("  {}: {}, {}", file.path().display(), file.format(), bytes(file.size()));
     }
     if files.len() > 20 {
         println!("  ... and {} more", files.len() - 20);

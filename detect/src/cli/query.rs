@@ -21,7 +21,7 @@ use super::output::{PlainJson, plain_batch};
 use super::setup::RuleArgs;
 use crate::diagnostic::Diagnostic;
 use crate::input::find_files;
-use crate::query::{BatchSession, LogPartition, Problems};
+use crate::query::{BatchSession, Problems, Requests};
 use crate::rules::Rule;
 
 /// Arguments of `query`.
@@ -41,7 +41,7 @@ pub struct Args {
     /// Run the rule or the plain SQL in this file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Log files, directories or globs; the config's sources otherwise (repeatable)
+    /// Logs or the Parquet of a history: files, directories or globs; the config's sources otherwise (repeatable)
     #[arg(long, value_name = "PATH", num_args = 1..)]
     logs: Vec<String>,
     #[command(flatten)]
@@ -90,12 +90,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
         eprintln!("note: no --logs and no config: the table requests is empty");
     }
     let problems = Problems::default();
-    let partitions = files
-        .into_iter()
-        .map(|f| Arc::new(LogPartition::new(f.probe, f.options, Arc::clone(&problems))) as _)
-        .collect();
+    let requests = Requests::new(files, &problems);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let session = BatchSession::new(partitions, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
+    let session = BatchSession::over(requests, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
 
     let (origin, text, plan) = match what(&args, &setup.rules)? {
         What::Rule(rule) => (rule.origin.clone(), rule.text.clone(), session.plan(&rule).await),

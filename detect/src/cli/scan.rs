@@ -17,13 +17,14 @@ use super::output::thousands;
 use super::setup::RuleArgs;
 use super::{Outcome, summary};
 use crate::engine::Engine;
+use crate::evidence::Collector;
 use crate::input::{InputFile, Progress, find_files};
-use crate::scan::{Period, scan};
+use crate::scan::{Extras, Period, scan};
 
 /// Arguments of `scan`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, directories (recursive) or globs; .gz and .zst are read as they are
+    /// Files, directories (recursive) or globs; .gz, .zst and the Parquet of a history are read as they are
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
@@ -69,7 +70,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         bail!("no rule is left to run");
     }
     let (files, unusable) = find_inputs(&args, &setup.config)?;
-    let total: u64 = files.iter().map(|f| f.probe.size).sum();
+    let total: u64 = files.iter().map(InputFile::size).sum();
     let progress = Arc::new(Progress::default());
     let bar = Bar::start(total, Arc::clone(&progress), args.quiet);
 
@@ -82,7 +83,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut late = args.late.as_deref().map(LateFile::create).transpose()?;
     let mut keep_late = late.as_mut().map(|file| |line: String| file.write(&line));
     let keep_late = keep_late.as_mut().map(|keep| keep as &mut dyn FnMut(String));
-    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, keep_late, |found| {
+    // A table has no room for lines.
+    let evidence = (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep));
+    let extras = Extras { late_line: keep_late, evidence };
+    let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, extras, |found| {
         // (that an alert is over is not news at the end of a scan)
         for alert in lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved) {
             worst = worst.max(Some(alert.severity));

@@ -37,7 +37,7 @@ mod early;
 mod equality;
 mod hostile;
 pub mod lateness;
-mod leaf;
+pub(crate) mod leaf;
 pub mod monotone;
 pub mod program;
 #[cfg(test)]

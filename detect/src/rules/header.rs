@@ -35,10 +35,10 @@ pub struct Header {
     #[serde(default)]
     pub description: String,
     /// Event time without findings after which an alert is resolved, µs. Default 1 h.
-    #[serde(default = "default_quiet", deserialize_with = "duration_us")]
+    #[serde(default = "default_quiet", deserialize_with = "duration::deserialize_us")]
     pub quiet: i64,
     /// Baselines: how long a row holds at most, µs. Default 14 d.
-    #[serde(default = "default_max_age", deserialize_with = "duration_us")]
+    #[serde(default = "default_max_age", deserialize_with = "duration::deserialize_us")]
     pub max_age: i64,
 }
 
@@ -63,11 +63,6 @@ fn default_quiet() -> i64 {
 
 fn default_max_age() -> i64 {
     14 * 86_400_000_000
-}
-
-fn duration_us<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    duration::parse_us(&text).map_err(serde::de::Error::custom)
 }
 
 /// Splits a rule's text into its header and the SQL. The SQL keeps its place: what stood before it is blanked out, so

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::buffer::Buffer;
 
@@ -13,6 +14,7 @@ use crate::input::{Compression, Input};
 use crate::position::{FileId, HASHED, Position, Trail, hash, key};
 use crate::probe::Probe;
 use crate::reject::{Reject, RejectReason};
+use crate::reread::Reread;
 use crate::source::SourceOptions;
 
 /// What a file's end means.
@@ -85,7 +87,7 @@ pub struct LogReader {
     key: String,
     file: FileId,
     generation: u32,
-    parser: Parser,
+    parser: Arc<Parser>,
     lateness_us: i64,
     blocks: Blocks,
     /// The block at hand and how much of it was parsed.
@@ -132,7 +134,7 @@ impl LogReader {
             key: key(path, &metadata, generation),
             file: FileId::of(&metadata),
             generation,
-            parser: Parser { format, identity, source: path.to_string_lossy().into_owned() },
+            parser: Arc::new(Parser { format, identity, source: path.to_string_lossy().into_owned() }),
             lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             blocks: Blocks::new(input, mode, block),
             current: None,
@@ -234,6 +236,7 @@ impl LogReader {
                 batch.rejects.push(Reject::new(block.offset, RejectReason::CutShort, &block.bytes));
             }
         }
+        batch.offset = block.offset;
         batch.bytes = bytes;
         batch.newest_before = self.newest_ts;
         self.advance(&block.bytes);
@@ -288,6 +291,11 @@ impl LogReader {
         }
     }
 
+    /// A way to read what was read again.
+    pub fn reread(&self) -> Reread {
+        Reread::new(&self.path, self.blocks.input(), &self.parser)
+    }
+
     /// The file's key, as in [`crate::TailBatch`].
     pub fn key(&self) -> &str {
         &self.key
@@ -325,7 +333,8 @@ impl LogReader {
     /// The file has another name now.
     pub(crate) fn renamed(&mut self, path: &Path) {
         path.clone_into(&mut self.path);
-        self.parser.source = path.to_string_lossy().into_owned();
+        let parser = Parser { source: path.to_string_lossy().into_owned(), ..(*self.parser).clone() };
+        self.parser = Arc::new(parser);
     }
 
     pub(crate) fn file(&self) -> FileId {

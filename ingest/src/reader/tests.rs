@@ -206,3 +206,37 @@ fn options_that_make_no_sense() {
     assert!(error.to_string().contains("`path` cannot identify a client"), "{error}");
     assert!(known_format("apache").err().expect("has another name").to_string().contains("combined"));
 }
+
+proptest! {
+    /// Any batches that were read, read again from any stretch, are the same rows, in a plain file and in an archive.
+    #[test]
+    fn rows_read_again_are_the_same(bytes in log(), compressed: bool, keep in any::<u64>()) {
+        let stored = if compressed { gzip(&bytes) } else { bytes };
+        let file = file(&stored);
+        let mut reader = open(&file, Mode::Once, 300);
+        let (mut stretches, mut expected) = (Vec::new(), Vec::new());
+        let mut number = 0;
+        while let Ok(Some(batch)) = reader.next_batch() {
+            number += 1;
+            if batch.rows.num_rows() > 0 && keep >> (number % 64) & 1 == 1 {
+                stretches.push(batch.offset..batch.offset + batch.bytes);
+                expected.push(batch.rows);
+            }
+        }
+        let reread = reader.reread();
+        for reader_is_open in [true, false] {
+            let again = reread.rows(&stretches, u64::MAX).expect("the file is there");
+            let again: Vec<_> = again.iter().map(|b| concat_batches(&schema(), b).expect("one schema")).collect();
+            prop_assert_eq!(&again, &expected, "the reader is open: {}", reader_is_open);
+            reader = open(&file, Mode::Once, 300);
+        }
+        drop(reader);
+        let beyond = reread.rows(&stretches, 0).expect("the file is there");
+        prop_assert!(!compressed || beyond.iter().all(Vec::is_empty));
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).and_then(|()| out.finish()).expect("memory")
+}

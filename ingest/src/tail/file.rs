@@ -75,6 +75,7 @@ impl Tailed {
             source: self.source,
             batch,
             lateness_us: self.reader.lateness_us(),
+            reread: self.reader.reread(),
         }))
     }
 

@@ -20,6 +20,7 @@ use crate::input::{Compression, Input};
 use crate::position::{FileId, HASHED, Position};
 use crate::probe::{ProbeError, probe_as};
 use crate::reader::{LogReader, Mode, ReadError};
+use crate::reread::Reread;
 use crate::source::SourceOptions;
 
 /// Files open at a time; others wait until one is read to its end.
@@ -51,6 +52,8 @@ pub struct TailBatch {
     pub batch: Batch,
     /// How far a line of this file may lie behind its newest, in µs.
     pub lateness_us: i64,
+    /// A way to read them again.
+    pub reread: Reread,
 }
 
 /// How one file stands.
