@@ -39,14 +39,15 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// What scans must agree in. When a window is known depends on the lateness that a log has and a history has not.
+/// What scans must agree in: what closed windows said. When a window is known depends on the lateness that a log has and a history has
+/// not, and which row is seen to settle a window that is still open, on how rows came in batches.
 fn essence(alerts: Vec<Value>) -> Vec<Value> {
     let strip = |mut alert: Value| {
         let alert_object = alert.as_object_mut().expect("an object");
-        alert_object.remove("detected_at");
+        ["detected_at", "fired_at", "sequence", "status"].map(|key| alert_object.remove(key));
         alert
     };
-    alerts.into_iter().map(strip).collect()
+    alerts.into_iter().filter(|alert| alert["provisional"] == false).map(strip).collect()
 }
 
 /// The answer of `tripline query --format json`.
