@@ -24,8 +24,8 @@ const STEPS: [(&str, u64); 7] = [
 ];
 /// Pieces that the log grows by under one process.
 const PIECES: usize = 4;
-/// Event time, seconds after nine: two hours of traffic.
-const SECONDS: i64 = 7_200;
+/// Seconds of traffic, from nine, for each kill: enough for what is kept to go to segments.
+const SECONDS_A_KILL: i64 = 200;
 
 /// Each client's lines in each five minutes, an alert each: a line lost or doubled shows in the values of exactly one.
 const SLICES: &str = "/*
@@ -61,10 +61,10 @@ fn site(receiver: &Receiver) -> Site {
     site
 }
 
-/// Two hours of a few clients, a path of its own in each line, and a campaign in the middle.
-fn log() -> String {
+/// Traffic of a few clients, a path of its own in each line, and a campaign.
+fn log(seconds: i64) -> String {
     let mut log = String::new();
-    for second in 0..SECONDS {
+    for second in 0..seconds {
         let line = |client: i64, n: i64| {
             // Long enough that what is kept of some hundred lines goes to a segment.
             let request = format!("GET /line/{second}/{n}/{:060}", second * second);
@@ -96,9 +96,9 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 /// The end of the log, long after the traffic: all is closed and resolved. Waits until that has arrived, and stops.
-fn finish(site: &Site, receiver: &Receiver) {
+fn finish(site: &Site, receiver: &Receiver, seconds: i64) {
     let process = site.run();
-    site.mark(receiver, "access.log", "end", at(9 * 3600 + SECONDS) + SignedDuration::from_hours(4));
+    site.mark(receiver, "access.log", "end", at(9 * 3600 + seconds) + SignedDuration::from_hours(4));
     terminate(process);
 }
 
@@ -123,15 +123,16 @@ fn ids(messages: &[Message]) -> BTreeMap<String, u64> {
 
 #[test]
 fn kills_at_every_step_and_at_random() {
-    let log = log();
+    let (kills, seed) = (number("TRIPLINE_KILLS", 36), number("TRIPLINE_SEED", 1));
+    let seconds = i64::try_from(kills.max(36)).expect("a small number") * SECONDS_A_KILL;
+    let log = log(seconds);
     let receiver = Receiver::answering(200);
     let undisturbed = site(&receiver);
     undisturbed.append("access.log", &log);
-    finish(&undisturbed, &receiver);
+    finish(&undisturbed, &receiver, seconds);
     let expected = receiver.messages();
     assert!(expected.iter().any(|m| m.alert()["rule"] == "burst"), "the campaign is not found");
 
-    let (kills, seed) = (number("TRIPLINE_KILLS", 36), number("TRIPLINE_SEED", 1));
     let mut random = Random(seed);
     let receiver = Receiver::answering(200);
     let site = site(&receiver);
@@ -158,7 +159,7 @@ fn kills_at_every_step_and_at_random() {
     for rest in pieces {
         site.append("access.log", rest);
     }
-    finish(&site, &receiver);
+    finish(&site, &receiver, seconds);
 
     let messages = receiver.messages();
     eprintln!(
