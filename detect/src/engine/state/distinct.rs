@@ -72,21 +72,18 @@ impl Distinct {
         Ok(())
     }
 
-    /// No group has more distinct values than this. `groups` ascending.
-    pub fn at_most(&self, groups: &[u32]) -> Vec<u64> {
-        let mut counts: Vec<u64> = groups
-            .iter()
-            .map(|group| {
-                let sparse = self.range(*group).len() as u64;
-                if self.dense.contains_key(group) { u64::MAX / 4096 } else { sparse }
-            })
-            .collect();
-        for (group, _) in &self.log {
-            if let Ok(at) = groups.binary_search(group) {
-                counts[at] += 1;
+    /// Adds the values of some groups to what was seen elsewhere. `groups`: ascending, with the keys that they have in `seen`.
+    pub fn values(&self, groups: &BTreeMap<u32, u32>, seen: &mut BTreeMap<u32, Seen>) {
+        for (group, key) in groups {
+            let Some(seen) = seen.get_mut(key) else { continue };
+            seen.is_sketch |= self.dense.contains_key(group);
+            seen.hashes.extend_from_slice(&self.sparse[self.range(*group)]);
+        }
+        for (group, hash) in &self.log {
+            if let Some(seen) = groups.get(group).and_then(|key| seen.get_mut(key)) {
+                seen.hashes.push(*hash);
             }
         }
-        counts
     }
 
     /// Sorts everything in. Before [`Distinct::states`].
@@ -187,6 +184,32 @@ impl Distinct {
     }
 }
 
+/// The values that one key has in several states.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Their hashes; one may come more than once.
+    hashes: Vec<u64>,
+    /// There were too many to list them.
+    is_sketch: bool,
+    /// So many rows more, not yet in any state.
+    pub more: u64,
+}
+
+impl Seen {
+    /// Adds a state.
+    pub fn add_state(&mut self, state: &[u8]) {
+        self.is_sketch |= state.len() == REGISTERS;
+        if state.len() != REGISTERS {
+            self.hashes.extend(state.as_chunks::<8>().0.iter().map(|hash| u64::from_le_bytes(*hash)));
+        }
+    }
+
+    /// There are no more distinct values than this.
+    pub fn at_most(mut self) -> u64 {
+        if self.is_sketch { u64::MAX } else { distinct(&mut self.hashes) as u64 + self.more }
+    }
+}
+
 /// No more distinct values than this are in a state.
 pub fn at_most(state: &[u8]) -> u64 {
     if state.len() == REGISTERS { u64::MAX / 4096 } else { state.len() as u64 / 8 }
@@ -268,7 +291,9 @@ mod tests {
             ours.settle(GROUPS);
             merged.merge(&ours.states(0..GROUPS).unwrap(), &(0..GROUPS).collect::<Vec<_>>()).unwrap();
             merged.settle(GROUPS);
-            let bound = merged.at_most(&(0..6).collect::<Vec<_>>());
+            let mut seen: BTreeMap<u32, Seen> = (0..6).map(|key| (key, Seen::default())).collect();
+            merged.values(&(0..6).map(|group| (group, group)).collect(), &mut seen);
+            let bound: Vec<u64> = seen.into_values().map(Seen::at_most).collect();
             let states = merged.states(0..GROUPS).unwrap();
             let expected = theirs.state(EmitTo::All).unwrap().remove(0);
             let (states, expected) = (states.as_binary::<i32>(), expected.as_binary::<i32>());

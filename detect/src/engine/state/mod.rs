@@ -22,8 +22,10 @@ pub mod pane;
 pub mod rolling;
 pub mod source;
 pub mod watch;
+mod words;
 
 use aggregate::{Aggregate, Inputs};
+use distinct::Seen;
 use keys::Keys;
 use pane::{Layer, Live, Pane};
 pub use rolling::Rolling;
@@ -299,31 +301,27 @@ impl Store {
 
     /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
     fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
-        let mut missing: BTreeMap<u32, u64> = keys.iter().map(|&key| (key, 0)).collect();
         let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else {
-            return Ok(missing);
+            return Ok(keys.iter().map(|&key| (key, 0)).collect());
         };
-        missing.values_mut().for_each(|m| *m = least);
-        let mut found = |key: u32, values: u64| {
-            missing.entry(key).and_modify(|m| *m = m.saturating_sub(values));
-        };
-        numbers.iter().for_each(|&key| found(key, 1));
+        let mut seen: BTreeMap<u32, Seen> = keys.iter().map(|&key| (key, Seen::default())).collect();
+        for key in numbers {
+            seen.entry(*key).and_modify(|s| s.more += 1);
+        }
         let state = self.state_columns(aggregate)?.start;
-        let sorted: Vec<u32> = keys.iter().copied().collect();
         let (from, to) = watch.window();
         for pane in watch::in_time(&self.panes, from, to, self.slide) {
             for layer in &pane.layers {
                 let states = layer.states[state].as_binary::<i32>();
                 for (group, &key) in layer.keys.iter().enumerate().filter(|(_, key)| keys.contains(key)) {
-                    found(key, distinct::at_most(states.value(group)));
+                    seen.entry(key).and_modify(|s| s.add_state(states.value(group)));
                 }
             }
             if let Some(live) = &pane.live {
-                let bounds = live.distinct_at_most(aggregate, &sorted);
-                sorted.iter().zip(bounds).for_each(|(&key, bound)| found(key, bound));
+                live.distinct_values(aggregate, &mut seen);
             }
         }
-        Ok(missing)
+        Ok(seen.into_iter().map(|(key, s)| (key, least.saturating_sub(s.at_most()))).collect())
     }
 
     /// The states of a key in a window, without what came late; what is being aggregated is sealed for it.

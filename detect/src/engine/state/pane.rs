@@ -1,5 +1,6 @@
 //! The groups of one pane: those that are being aggregated, and layers of states that are done.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use arrow::datatypes::Int64Type;
 use datafusion::common::Result;
 
 use super::aggregate::{Accumulator, Aggregate, Inputs};
+use super::distinct::Seen;
 
 /// No group of the pane.
 const NONE: u32 = u32::MAX;
@@ -122,17 +124,12 @@ impl Live {
         Ok(())
     }
 
-    /// Upper bounds of what an `approx_distinct` has seen for some keys.
-    pub fn distinct_at_most(&self, aggregate: usize, keys: &[u32]) -> Vec<u64> {
-        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else {
-            return vec![u64::MAX / 4096; keys.len()];
-        };
+    /// Adds the values that an `approx_distinct` has seen for some keys.
+    pub fn distinct_values(&self, aggregate: usize, seen: &mut BTreeMap<u32, Seen>) {
+        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else { return };
         let group = |key: &u32| self.groups.get(*key as usize).copied().filter(|g| *g != NONE);
-        let mut groups: Vec<u32> = keys.iter().filter_map(group).collect();
-        groups.sort_unstable();
-        let counts = distinct.at_most(&groups);
-        let count = |g: u32| groups.binary_search(&g).map_or(0, |at| counts[at]);
-        keys.iter().map(|key| group(key).map_or(0, count)).collect()
+        let groups = seen.keys().filter_map(|key| Some((group(key)?, *key))).collect();
+        distinct.values(&groups, seen);
     }
 
     /// The states, in layers of bounded size. Their numbers count from `next` on.
