@@ -8,7 +8,7 @@ use crate::input::{Compression, Input};
 use crate::reader::Mode;
 
 /// Bytes read for a block.
-pub(crate) const BLOCK: usize = 1 << 20;
+pub(crate) const BLOCK: usize = 4 << 20;
 /// Bytes of the longest line; what is longer is cut.
 pub(crate) const MAX_LINE: usize = 1 << 20;
 

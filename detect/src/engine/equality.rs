@@ -93,6 +93,10 @@ fn aggregates() -> impl Strategy<Value = Vec<&'static str>> {
             "sum(CAST(object AS BIGINT)) AS ids",
             "sum(100 / (status - 200)) AS inverse",
             "bool_or(status = 401) AS refused",
+            "sum(duration_ms) AS time",
+            "min(duration_ms) AS least",
+            "approx_distinct(status) AS statuses",
+            "approx_distinct(object) FILTER (WHERE status = 200) AS read",
         ],
         1..5,
     )
@@ -104,6 +108,22 @@ fn shapes() -> impl Strategy<Value = &'static str> {
         4 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client"),
         2 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE status = 200 AND object IS NOT NULL \
               GROUP BY window_start, window_end, client HAVING count(*) >= 2"),
+        // Settled by rows of an open window.
+        2 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} \
+              GROUP BY window_start, window_end, client HAVING approx_distinct(object) >= 3"),
+        1 => Just("SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+              HAVING count(*) >= 2 AND sum(bytes_out) >= 300 AND NOT bool_and(coalesce(status = 200, false))"),
+        1 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n, approx_distinct(object) AS objects, \
+              bool_and(status = 200) AS fine FROM {window} GROUP BY window_start, window_end, client HAVING count(*) >= 3) \
+              SELECT w.window_start, w.window_end, w.client, w.n, w.objects, b.usual \
+              FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until \
+              WHERE w.n >= 2 * coalesce(b.usual, 1) AND w.n >= CASE WHEN w.fine THEN 6 ELSE 2 END"),
+        // Aggregated only where there are enough rows.
+        2 => Just("WITH a AS (SELECT window_start, window_end, client, object, count(*) AS n, sum(CAST(object AS BIGINT)) AS ids, \
+              approx_distinct(client) AS one, avg(duration_ms) FILTER (WHERE status = 200) AS mean FROM {window} \
+              GROUP BY window_start, window_end, client, object HAVING count(*) >= 2) \
+              SELECT window_start, window_end, client, count(*) AS objects, sum(n) AS n, sum(ids) AS ids, sum(one) AS one, max(mean) AS most \
+              FROM a GROUP BY window_start, window_end, client"),
         1 => Just("SELECT window_start, window_end, 'all' AS client, count(DISTINCT object) AS objects FROM {window} \
               GROUP BY window_start, window_end"),
         1 => Just("WITH a AS (SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client), \
@@ -264,7 +284,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn live_equals_batch(log in log(), window in windows(), aggregates in aggregates(), shape in shapes(), steps in steps(), threads in prop_oneof![Just(1usize), Just(2)]) {
+    fn live_equals_batch(log in log(), window in windows(), aggregates in aggregates(), shape in shapes(), steps in steps(), threads in prop_oneof![Just(1usize), Just(2), Just(8)]) {
         let sql = shape.replace("{window}", &window).replace("{aggregates}", &aggregates.join(", "));
         let rules = rules(&sql);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap();

@@ -56,7 +56,7 @@ impl Engine {
                         let threshold = split.threshold(&self.stores[store]);
                         rule.parts.push(Part::new(store, view, threshold));
                         if let Some(threshold) = threshold.filter(|_| settles) {
-                            let watch = Watch::new(number, rule.compiled.window.size, threshold);
+                            let watch = Watch::new(number, rule.compiled.window, threshold);
                             self.stores[store].watches.push(watch);
                         }
                     }
@@ -68,6 +68,12 @@ impl Engine {
                         ));
                     }
                 }
+            }
+        }
+        for (number, store) in self.stores.iter_mut().enumerate() {
+            let mut parts = self.rules.iter().flat_map(|r| &r.parts).filter(|p| p.store == number);
+            if parts.all(|p| p.threshold.is_some()) {
+                store.aggregate_later();
             }
         }
         problems

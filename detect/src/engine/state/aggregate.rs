@@ -24,6 +24,8 @@ pub struct Aggregate {
     filter: Option<Expr>,
     kind: Kind,
     argument: Argument,
+    /// All arguments are of a fixed width.
+    small: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,10 @@ impl Aggregate {
         let nothing = Argument { least: f64::NEG_INFINITY, most: f64::INFINITY, present: false };
         let mut argument = arguments.first().map_or(nothing, |a| monotone::argument(a, table));
         argument.present &= filter.is_none();
-        Ok(Self { function: Arc::clone(function), arguments, filter, kind, argument })
+        let small = arguments
+            .iter()
+            .all(|a| a.data_type(table).is_ok_and(|t| t.primitive_width().is_some() || t == DataType::Boolean));
+        Ok(Self { function: Arc::clone(function), arguments, filter, kind, argument, small })
     }
 
     /// The function's name, in lower case.
@@ -87,6 +92,11 @@ impl Aggregate {
     /// Whether its state is a list of hashes or a sketch.
     pub fn is_sketch(&self) -> bool {
         self.kind == Kind::Distinct
+    }
+
+    /// Whether its arguments can be kept for later: they are small, and do not hold other memory alive.
+    pub fn can_wait(&self) -> bool {
+        self.kind != Kind::Other || self.small
     }
 
     /// Whether both have the same state at all times.
@@ -151,6 +161,8 @@ pub struct Inputs {
     pub arguments: Vec<usize>,
     /// Column of the filter.
     pub filter: Option<usize>,
+    /// The arguments are hashes of what is to be counted.
+    pub hashed: bool,
 }
 
 /// The values of one aggregate for the groups of one pane.
@@ -183,6 +195,10 @@ impl Accumulator {
         let filter: Option<&BooleanArray> = inputs.filter.map(|at| rows.column(at).as_boolean());
         match self {
             Self::Rows => Ok(()),
+            Self::Distinct(distinct) if inputs.hashed => {
+                distinct.update_hashed(rows.column(inputs.arguments[0]).as_primitive(), groups, filter);
+                Ok(())
+            }
             Self::Distinct(distinct) => distinct.update(rows.column(inputs.arguments[0]), groups, filter),
             Self::Other(accumulator) => {
                 let arguments: Vec<ArrayRef> = inputs.arguments.iter().map(|&at| Arc::clone(rows.column(at))).collect();

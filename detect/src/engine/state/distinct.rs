@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt64Array};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 use datafusion::common::{Result, exec_datafusion_err};
@@ -33,25 +33,26 @@ pub struct Distinct {
     ends: Vec<usize>,
     /// Groups that have outgrown `sparse`.
     dense: BTreeMap<u32, Box<[u8]>>,
-    hashes: Vec<u64>,
 }
 
 impl Distinct {
     /// Adds a value for each row, unless it is NULL or filtered out.
     pub fn update(&mut self, values: &ArrayRef, groups: &[usize], filter: Option<&BooleanArray>) -> Result<()> {
-        self.hashes.clear();
-        self.hashes.resize(values.len(), 0);
-        create_hashes([values.as_ref()], &HLL_RANDOM_STATE, &mut self.hashes)?;
+        self.update_hashed(&hashes(values)?, groups, filter);
+        Ok(())
+    }
+
+    /// The same for values that are [`hashes`] already.
+    pub fn update_hashed(&mut self, hashes: &UInt64Array, groups: &[usize], filter: Option<&BooleanArray>) {
         let kept = filter
             .map(|f| NullBuffer::new(f.nulls().map_or_else(|| f.values().clone(), |nulls| f.values() & nulls.inner())));
-        let counted = NullBuffer::union(kept.as_ref(), values.logical_nulls().as_ref());
-        let entries = groups.iter().zip(&self.hashes).map(|(&group, &hash)| (narrow(group), hash));
+        let counted = NullBuffer::union(kept.as_ref(), hashes.nulls());
+        let entries = groups.iter().zip(hashes.values()).map(|(&group, &hash)| (narrow(group), hash));
         match counted {
             None => self.log.extend(entries),
             Some(counted) => self.log.extend(entries.zip(counted.iter()).filter(|(_, counts)| *counts).map(|(e, _)| e)),
         }
         self.sort_in_if_due();
-        Ok(())
     }
 
     /// Adds states that [`Distinct::states`] or DataFusion gave.
@@ -119,7 +120,7 @@ impl Distinct {
     /// Memory, bytes.
     pub fn size(&self) -> usize {
         self.log.capacity() * size_of::<(u32, u64)>()
-            + (self.sparse.capacity() + self.hashes.capacity()) * 8
+            + self.sparse.capacity() * 8
             + self.ends.capacity() * 8
             + self.dense.len() * (REGISTERS + 64)
     }
@@ -182,6 +183,13 @@ impl Distinct {
         self.sparse = sorted;
         self.ends = ends;
     }
+}
+
+/// The hash of each value, as sketches know it.
+pub fn hashes(values: &ArrayRef) -> Result<UInt64Array> {
+    let mut hashes = vec![0; values.len()];
+    create_hashes([values.as_ref()], &HLL_RANDOM_STATE, &mut hashes)?;
+    Ok(UInt64Array::new(hashes.into(), values.logical_nulls()))
 }
 
 /// The values that one key has in several states.

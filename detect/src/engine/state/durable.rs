@@ -40,6 +40,9 @@ impl Store {
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Result<Changes> {
         for pane in self.panes.values_mut() {
+            if let Some(later) = &self.later {
+                pane.aggregate_log(&self.aggregates, &later.inputs)?;
+            }
             pane.seal(&mut self.next_number)?;
             pane.fold(&self.aggregates, &mut self.next_number)?;
         }
@@ -116,7 +119,7 @@ impl Store {
         if same {
             self.saved.insert(number);
         }
-        self.panes.entry(key).or_default().layers.push(Layer { number, keys: numbers.into(), states });
+        self.panes.entry(key).or_default().layers.push(Layer::new(number, numbers.into(), states));
         Ok(missing)
     }
 }

@@ -18,6 +18,7 @@ pub mod aggregate;
 mod distinct;
 pub mod durable;
 mod keys;
+mod later;
 pub mod pane;
 pub mod rolling;
 pub mod source;
@@ -27,6 +28,7 @@ mod words;
 use aggregate::{Aggregate, Inputs};
 use distinct::Seen;
 use keys::Keys;
+use later::Later;
 use pane::{Layer, Live, Pane};
 pub use rolling::Rolling;
 pub use source::Source;
@@ -118,7 +120,12 @@ pub struct Store {
     keys_checked: usize,
     /// Times in a row that it could not take in rows.
     failures: u32,
+    /// How rows are kept until a window needs them aggregated, if they are.
+    later: Option<Later>,
 }
+
+/// More rows of a pane than these are aggregated after all.
+const MAX_LOG_ROWS: usize = 4 << 20;
 
 /// Fewer keys than these are not worth the search for unused ones.
 const MIN_KEYS: usize = 64 * 1024;
@@ -170,7 +177,7 @@ impl Store {
             .map(|a| {
                 let mut columns: Vec<usize> = a.wanted().filter_map(|_| rest.next().copied()).collect();
                 let filter = if a.has_filter() { columns.pop() } else { None };
-                Inputs { arguments: columns, filter }
+                Inputs { arguments: columns, filter, hashed: false }
             })
             .collect();
         Ok(Self {
@@ -189,6 +196,7 @@ impl Store {
             numbers: Vec::new(),
             keys_checked: 0,
             failures: 0,
+            later: None,
         })
     }
 
@@ -212,11 +220,14 @@ impl Store {
                     looks.extend(self.watch(pane, &rows, &numbers)?);
                 }
                 let pane = self.panes.entry(key).or_default();
-                if pane.live.is_none() {
-                    pane.live = Some(Live::new(&self.aggregates)?);
-                }
-                if let Some(live) = &mut pane.live {
-                    live.update(&numbers, &rows, &self.inputs)?;
+                match &self.later {
+                    Some(later) => {
+                        pane.log.add(numbers.into_owned(), later.arguments(&rows)?);
+                        if pane.log.rows() > MAX_LOG_ROWS {
+                            pane.aggregate_log(&self.aggregates, &later.inputs)?;
+                        }
+                    }
+                    None => pane.live(&self.aggregates)?.update(&numbers, &rows, &self.inputs)?,
                 }
             }
             self.numbers = numbers;
@@ -244,6 +255,18 @@ impl Store {
         if let Ok(keys) = self.keys.emptied() {
             self.keys = keys;
         }
+    }
+
+    /// Keeps rows as they are and aggregates only what a window asks for: for rules that ask for few groups. Not possible with
+    /// arguments of text, or where open windows are looked at.
+    pub fn aggregate_later(&mut self) {
+        let fits = self.watches.is_empty() && self.keys_are_exact() && self.aggregates.iter().all(Aggregate::can_wait);
+        self.later = fits.then(|| Later::new(&self.aggregates, &self.inputs));
+    }
+
+    /// Whether rows wait to be aggregated.
+    pub fn aggregates_later(&self) -> bool {
+        self.later.is_some()
     }
 
     /// Whether two groups here are two groups in SQL.
@@ -275,9 +298,8 @@ impl Store {
         let mut looks = Vec::new();
         let mut watches = std::mem::take(&mut self.watches);
         for (number, watch) in watches.iter_mut().enumerate() {
-            watch.advance(pane + self.slide, &self.panes, self.slide);
             // An older pane's window is not the one that is counted; it closes soon.
-            if watch.window().1 != pane + self.slide {
+            if !watch.advance(pane, &self.panes, self.slide) {
                 continue;
             }
             let candidates = watch.count(numbers);
@@ -313,8 +335,9 @@ impl Store {
         for pane in watch::in_time(&self.panes, from, to, self.slide) {
             for layer in &pane.layers {
                 let states = layer.states[state].as_binary::<i32>();
-                for (group, &key) in layer.keys.iter().enumerate().filter(|(_, key)| keys.contains(key)) {
-                    seen.entry(key).and_modify(|s| s.add_state(states.value(group)));
+                for group in layer.groups_of(keys) {
+                    let key = layer.keys[group as usize];
+                    seen.entry(key).and_modify(|s| s.add_state(states.value(group as usize)));
                 }
             }
             if let Some(live) = &pane.live {
@@ -334,8 +357,7 @@ impl Store {
             }
             pane.seal(&mut self.next_number)?;
             for layer in &pane.layers {
-                let groups: Vec<u32> =
-                    (0u32..).zip(layer.keys.iter()).filter(|(_, k)| **k == key).map(|(g, _)| g).collect();
+                let groups = layer.groups_of(&BTreeSet::from([key]));
                 if !groups.is_empty() {
                     found.push(layer.select(&groups)?);
                 }
@@ -379,20 +401,30 @@ impl Store {
     /// The state rows of a window as a rule sees them; only of the keys that `wanted` has, if given.
     pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<Vec<RecordBatch>> {
         let mut rows = Vec::new();
+        for layer in self.logged(window, wanted)? {
+            rows.push(self.state_rows(view, window, &layer)?);
+        }
         for layer in self.layers(window) {
             let layer = match wanted {
                 None => layer.clone(),
-                Some(wanted) => {
-                    let is_wanted = |(_, key): &(u32, &u32)| wanted.contains(key);
-                    let groups: Vec<u32> = (0u32..).zip(layer.keys.iter()).filter(is_wanted).map(|(g, _)| g).collect();
-                    layer.select(&groups)?
-                }
+                Some(wanted) => layer.select(&layer.groups_of(wanted))?,
             };
             if !layer.keys.is_empty() {
                 rows.push(self.state_rows(view, window, &layer)?);
             }
         }
         Ok(rows)
+    }
+
+    /// What waits to be aggregated for a window.
+    fn logged(&self, (start, end): (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<Vec<Layer>> {
+        let Some(later) = &self.later else { return Ok(Vec::new()) };
+        let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
+        let mut live = Live::new(&self.aggregates)?;
+        for (_, pane) in self.panes.range(range).filter(|(key, _)| key.first_end <= end) {
+            pane.log.replay(wanted, self.keys.len(), &mut live, &later.inputs)?;
+        }
+        live.seal(&mut (u64::MAX / 2))
     }
 
     /// The layers that count for a window.
@@ -423,8 +455,7 @@ impl Store {
         let mut watches = std::mem::take(&mut self.watches);
         for watch in &mut watches {
             // (before the panes go, which it subtracts)
-            let pane = closed_to.div_euclid(self.slide).saturating_mul(self.slide);
-            watch.advance(pane.saturating_add(self.slide), &self.panes, self.slide);
+            watch.advance(closed_to, &self.panes, self.slide);
         }
         self.watches = watches;
         let retain = self.retain;

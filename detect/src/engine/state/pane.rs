@@ -1,8 +1,8 @@
 //! The groups of one pane: those that are being aggregated, and layers of states that are done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
@@ -11,6 +11,7 @@ use datafusion::common::Result;
 
 use super::aggregate::{Accumulator, Aggregate, Inputs};
 use super::distinct::Seen;
+use super::later::Log;
 
 /// No group of the pane.
 const NONE: u32 = u32::MAX;
@@ -30,9 +31,34 @@ pub struct Layer {
     pub keys: Arc<[u32]>,
     /// First the number of rows, then the states of the aggregates, one after the other.
     pub states: Vec<ArrayRef>,
+    /// Keys with their groups, ascending; made when first asked for.
+    order: Arc<OnceLock<Vec<(u32, u32)>>>,
 }
 
 impl Layer {
+    /// States of the groups with these keys.
+    pub fn new(number: u64, keys: Arc<[u32]>, states: Vec<ArrayRef>) -> Self {
+        Self { number, keys, states, order: Arc::default() }
+    }
+
+    /// The groups of some keys, if there are any.
+    pub fn groups_of(&self, wanted: &BTreeSet<u32>) -> Vec<u32> {
+        if wanted.len() > self.keys.len() / 16 {
+            return (0u32..)
+                .zip(self.keys.iter())
+                .filter(|(_, key)| wanted.contains(key))
+                .map(|(group, _)| group)
+                .collect();
+        }
+        let order = self.order.get_or_init(|| {
+            let mut order: Vec<(u32, u32)> = self.keys.iter().copied().zip(0..).collect();
+            order.sort_unstable();
+            order
+        });
+        let found = wanted.iter().filter_map(|key| order.binary_search_by_key(key, |(k, _)| *k).ok());
+        found.map(|at| order[at].1).collect()
+    }
+
     /// Rows that each group has seen.
     pub fn rows(&self) -> &Int64Array {
         self.states[0].as_primitive::<Int64Type>()
@@ -43,12 +69,14 @@ impl Layer {
         let keys = groups.iter().map(|&g| self.keys[g as usize]).collect();
         let indices = UInt32Array::from(groups.to_vec());
         let states = self.states.iter().map(|s| take(s, &indices, None)).collect::<std::result::Result<_, _>>()?;
-        Ok(Self { number: self.number, keys, states })
+        Ok(Self::new(self.number, keys, states))
     }
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        self.keys.len() * 4 + self.states.iter().map(|s| s.get_array_memory_size()).sum::<usize>()
+        self.keys.len() * 4
+            + self.order.get().map_or(0, |o| o.len() * 8)
+            + self.states.iter().map(|s| s.get_array_memory_size()).sum::<usize>()
     }
 }
 
@@ -142,7 +170,7 @@ impl Live {
             for accumulator in &mut self.accumulators {
                 states.extend(accumulator.take_states(range.clone(), range.end == total)?);
             }
-            layers.push(Layer { number: *next, keys: self.keys[range].into(), states });
+            layers.push(Layer::new(*next, self.keys[range].into(), states));
             *next += 1;
         }
         Ok(layers)
@@ -179,11 +207,31 @@ pub struct Pane {
     pub live: Option<Live>,
     /// What is done.
     pub layers: Vec<Layer>,
+    /// Rows that wait to be aggregated.
+    pub log: Log,
     /// So many of the layers came out of a merge.
     folded: usize,
 }
 
 impl Pane {
+    /// What is being aggregated.
+    pub fn live(&mut self, aggregates: &[Aggregate]) -> Result<&mut Live> {
+        let live = match self.live.take() {
+            Some(live) => live,
+            None => Live::new(aggregates)?,
+        };
+        Ok(self.live.insert(live))
+    }
+
+    /// Aggregates the rows that wait.
+    pub fn aggregate_log(&mut self, aggregates: &[Aggregate], inputs: &[Inputs]) -> Result<()> {
+        let log = std::mem::take(&mut self.log);
+        if log.rows() > 0 {
+            log.replay(None, 0, self.live(aggregates)?, inputs)?;
+        }
+        Ok(())
+    }
+
     /// Turns what is being aggregated into layers.
     pub fn seal(&mut self, next: &mut u64) -> Result<()> {
         if let Some(live) = self.live.take() {
@@ -212,18 +260,20 @@ impl Pane {
     /// The keys and how many rows each has, layer by layer: a key may come more than once.
     pub fn counts(&self) -> impl Iterator<Item = (u32, i64)> {
         let done = self.layers.iter().flat_map(|l| l.keys.iter().copied().zip(l.rows().values().iter().copied()));
-        done.chain(self.live.iter().flat_map(Live::counts))
+        done.chain(self.live.iter().flat_map(Live::counts)).chain(self.log.keys().map(|key| (key, 1)))
     }
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        self.live.as_ref().map_or(0, Live::size) + self.layers.iter().map(Layer::size).sum::<usize>()
+        self.log.size() + self.live.as_ref().map_or(0, Live::size) + self.layers.iter().map(Layer::size).sum::<usize>()
     }
 
     /// Gives the keys new numbers: `renumbered[old]`.
     pub fn renumber(&mut self, renumbered: &[u32]) {
+        self.log.renumber(renumbered);
         for layer in &mut self.layers {
             layer.keys = layer.keys.iter().map(|&key| renumbered[key as usize]).collect();
+            layer.order = Arc::default();
         }
         if let Some(live) = &mut self.live {
             let mut groups = Vec::new();

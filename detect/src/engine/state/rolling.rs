@@ -72,7 +72,7 @@ impl Rolling {
         // While the panes are still there.
         self.subtract(store, next_start);
         self.from = next_start;
-        if let Some((aggregate, least)) = threshold.distinct {
+        if let Some((aggregate, least)) = threshold.distinct.filter(|_| !store.aggregates_later()) {
             retain_distinct(store, (start, end), &mut candidates, aggregate, least)?;
         }
         Ok(candidates)
@@ -104,9 +104,9 @@ fn retain_distinct(
     let mut bounds: BTreeMap<u32, u64> = BTreeMap::new();
     for layer in store.layers(window) {
         let states = layer.states[state].as_binary::<i32>();
-        for (group, key) in layer.keys.iter().enumerate().filter(|(_, key)| candidates.contains(key)) {
-            let bound = bounds.entry(*key).or_default();
-            *bound = bound.saturating_add(distinct::at_most(states.value(group)));
+        for group in layer.groups_of(candidates) {
+            let bound = bounds.entry(layer.keys[group as usize]).or_default();
+            *bound = bound.saturating_add(distinct::at_most(states.value(group as usize)));
         }
     }
     candidates.retain(|key| bounds.get(key).is_some_and(|&bound| bound >= least));

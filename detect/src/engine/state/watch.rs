@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::PaneKey;
 use super::pane::Pane;
+use crate::engine::window::WindowSpec;
 
 /// What a rule must reach before its rows can be findings: its `HAVING count(*) >= 500`, say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct Threshold {
 pub struct Watch {
     /// The rule's number.
     pub rule: usize,
-    /// Length of its windows, µs.
-    pub size: i64,
+    /// Its windows.
+    spec: WindowSpec,
     /// When a key is worth a look.
     pub threshold: Threshold,
     /// Rows of each key in `from..to`.
@@ -43,8 +44,8 @@ enum Next {
 
 impl Watch {
     /// Nothing seen yet.
-    pub fn new(rule: usize, size: i64, threshold: Threshold) -> Self {
-        Self { rule, size, threshold, counts: Vec::new(), from: i64::MIN, to: i64::MIN, next: BTreeMap::new() }
+    pub fn new(rule: usize, spec: WindowSpec, threshold: Threshold) -> Self {
+        Self { rule, spec, threshold, counts: Vec::new(), from: i64::MIN, to: i64::MIN, next: BTreeMap::new() }
     }
 
     /// The window that is watched: its start and end, µs.
@@ -52,12 +53,13 @@ impl Watch {
         (self.from, self.to)
     }
 
-    /// Moves on to the window that ends at `to`, if that is later than the one at hand.
-    pub fn advance(&mut self, to: i64, panes: &BTreeMap<PaneKey, Pane>, slide: i64) {
+    /// Moves on to the first window to end that holds `ts`, unless the one at hand ends later. Returns whether it is watched now.
+    pub fn advance(&mut self, ts: i64, panes: &BTreeMap<PaneKey, Pane>, slide: i64) -> bool {
+        let to = self.spec.pane(ts).saturating_add(self.spec.slide);
         if to <= self.to {
-            return;
+            return to == self.to;
         }
-        let from = to - self.size;
+        let from = to - self.spec.size;
         for (key, rows) in in_time(panes, self.from, from.min(self.to), slide).flat_map(Pane::counts) {
             if let Some(count) = self.counts.get_mut(key as usize) {
                 *count = count.saturating_sub(clamp(rows));
@@ -71,6 +73,7 @@ impl Watch {
         self.next.retain(|_, next| !matches!(next, Next::After(start) if *start <= from));
         // What a key had in the panes that are gone may be missing at its next look.
         self.next.retain(|_, next| matches!(next, Next::After(_)));
+        true
     }
 
     /// Counts rows of the newest pane; the keys that are worth a look.
