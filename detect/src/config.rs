@@ -20,6 +20,9 @@ pub struct Config {
     /// The requests that `run` keeps.
     #[serde(default)]
     pub history: History,
+    /// How the rules run.
+    #[serde(default)]
+    pub engine: EngineLimits,
     /// What to read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
@@ -35,6 +38,32 @@ pub struct Config {
     /// Where alerts go.
     #[serde(default, rename = "destination")]
     pub destinations: Vec<Destination>,
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineLimits {
+    /// State that all rules together may keep in memory, bytes. Above it the largest is given up, by name.
+    #[serde(default = "memory", deserialize_with = "size::deserialize")]
+    pub memory: u64,
+}
+
+fn memory() -> u64 {
+    1 << 30
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self { memory: memory() }
+    }
+}
+
+impl EngineLimits {
+    /// [`EngineLimits::memory`] as the engine takes it.
+    pub fn memory_bytes(&self) -> usize {
+        usize::try_from(self.memory).unwrap_or(usize::MAX)
+    }
 }
 
 /// `[state]`

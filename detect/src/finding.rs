@@ -7,10 +7,10 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use datafusion::common::{DataFusionError, Result};
 use serde_json::{Map, Value};
-use tripline_alert::{Finding, Phase, Window};
+use tripline_alert::{Finding, Phase, Severity, Window};
 
-use crate::engine::Found;
 use crate::engine::window::{WINDOW_END, WINDOW_START};
+use crate::engine::{Found, Trouble};
 
 /// The findings in a window, in the order of their entities. `delay`: how long after a window's end its rows are known, in event
 /// time: the allowed lateness, µs. (Rows of an open window are known with the request that settled them.)
@@ -53,6 +53,29 @@ pub fn in_row_order(found: &Found, delay: i64) -> Result<Vec<Finding>> {
         })
         .collect();
     Ok(findings)
+}
+
+/// That rules lost windows, as findings about the rules: a rule that does not look must not look like one that finds nothing.
+pub fn of_trouble(trouble: &Trouble) -> Vec<Finding> {
+    const MINUTE: i64 = 60_000_000;
+    let start = trouble.at.div_euclid(MINUTE).saturating_mul(MINUTE);
+    let finding = |rule: &String| Finding {
+        rule: "tripline/rule-trouble".into(),
+        title: "A rule lost windows".into(),
+        severity: Severity::High,
+        entity: BTreeMap::from([("rule".to_owned(), Value::from(rule.as_str()))]),
+        window: Window { start, end: start.saturating_add(MINUTE) },
+        values: Map::from_iter([("message".to_owned(), Value::from(trouble.message.as_str()))]),
+        detected_at: trouble.at,
+        owasp: Vec::new(),
+        attack: Vec::new(),
+        quiet: 60 * MINUTE,
+        evidence: Vec::new(),
+        phase: Phase::Closed,
+    };
+    // (before any line was read there is no event time to tell it at)
+    let tellable = trouble.at > i64::MIN && trouble.at < i64::MAX - 2 * MINUTE;
+    trouble.rules.iter().filter(|_| tellable).map(finding).collect()
 }
 
 /// Each row as a JSON object with every column as a key, in the columns' order.

@@ -20,11 +20,12 @@ use crate::config::Config;
 use crate::engine::{Engine, FileRows, Found, checkpoint};
 use crate::evidence::{Block, Collector, Origin};
 use crate::exceptions::Exceptions;
+use crate::finding;
 use crate::health::{self, Health};
 use crate::history::{History, HistoryError, Step};
 use crate::late::{self, LateLog};
 use crate::persist;
-use crate::reload::Reloader;
+use crate::reload::{Reloaded, Reloader};
 
 /// Rows that an epoch takes in at most.
 const EPOCH_ROWS: usize = 64 * 1024;
@@ -137,6 +138,8 @@ struct Follower {
     late: LateLog,
     rules: Reloader,
     shutdown: watch::Receiver<bool>,
+    /// The next commit writes the engine's state as a whole.
+    rewrite: bool,
 }
 
 impl Follower {
@@ -194,6 +197,7 @@ impl Follower {
             late: LateLog::new(&dir.join("late"), mark.unwrap_or_default())?,
             rules,
             shutdown,
+            rewrite: false,
         })
     }
 
@@ -211,8 +215,7 @@ impl Follower {
             let files: Vec<_> = self.tailer.sources().collect();
             self.health.look(now_us(), &files).iter().for_each(tell);
             if let Some(new) = self.rules.poll().await {
-                let (rules, lookups) = (new.difference, new.lookups);
-                tracing::warn!(?rules, ?lookups, "rules or lookups have changed: they are used from the next start on");
+                self.reload(new).await?;
             }
             while self.epoch().await? && !*shutdown.borrow() {}
             tokio::select! {
@@ -225,6 +228,23 @@ impl Follower {
             self.commit(Vec::new()).await?;
         }
         tracing::info!("stopping: sending what is due");
+        Ok(())
+    }
+
+    /// Goes on with other rules. Those that stay keep their state.
+    async fn reload(&mut self, new: Reloaded) -> Result<(), RunError> {
+        let Reloaded { setup, difference: rules, lookups } = new;
+        let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+        for notice in self.engine.take_over(engine.without_unused_baselines())? {
+            tracing::info!("{notice}");
+        }
+        self.evidence = Collector::new(&self.engine, &setup.exceptions.keep);
+        self.exceptions = setup.exceptions;
+        self.rewrite = true;
+        tracing::warn!(?rules, ?lookups, "rules or lookups have changed and are in use");
         Ok(())
     }
 
@@ -242,6 +262,7 @@ impl Follower {
         self.evidence.forget(self.engine.closed_to());
         for trouble in self.engine.take_troubles() {
             tracing::error!(rules = trouble.rules.join(", "), "{}", trouble.message);
+            found.extend(finding::of_trouble(&trouble));
         }
         found.extend(self.health.findings(self.engine.closed_to()));
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
@@ -297,6 +318,9 @@ impl Follower {
             now_ms: now_ms(),
             destinations: self.destinations.clone(),
         };
+        if std::mem::take(&mut self.rewrite) {
+            commit.deletes.push(Delete::Space(ENGINE));
+        }
         let mark = tokio::task::block_in_place(|| self.late.write());
         commit.puts.push(Put { space: LATE, key: b"mark".to_vec(), value: serde_json::to_vec(&mark)? });
         let positions = self.tailer.positions();

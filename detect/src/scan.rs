@@ -17,9 +17,9 @@ use crate::input::{Chunk, Input, InputFile, Progress, ReadSummary};
 use crate::jump::Jumps;
 use crate::late::{self, LateCounts};
 
-/// Rows that go through the rules at a time. Many, because state is kept by chunk: the more rows of a client are aggregated
-/// together, the less is left to merge.
-const CHUNK_ROWS: usize = 128 * 1024;
+/// Rows that go through the rules at a time: enough that starting the work costs nothing, few enough that what is on its way takes
+/// little memory.
+const CHUNK_ROWS: usize = 32 * 1024;
 
 /// The part of the log to look at, µs; both ends may be open.
 #[derive(Debug, Clone, Copy, Default)]

@@ -44,7 +44,9 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
 fn essence(alerts: Vec<Value>) -> Vec<Value> {
     let strip = |mut alert: Value| {
         let alert_object = alert.as_object_mut().expect("an object");
-        ["detected_at", "fired_at", "sequence", "status"].map(|key| alert_object.remove(key));
+        for key in ["detected_at", "fired_at", "sequence", "status"] {
+            alert_object.remove(key);
+        }
         alert
     };
     alerts.into_iter().filter(|alert| alert["provisional"] == false).map(strip).collect()

@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 mod check;
 mod doctor;
+mod explain;
 mod findings;
 mod output;
 mod parse;
@@ -43,6 +44,8 @@ enum Command {
     Parse(parse::Args),
     /// Check the config and the rules
     Check(check::Args),
+    /// Say how a rule runs and what it costs
+    Explain(explain::Args),
     /// Run rules against their fixtures
     Test(test::Args),
     /// Say what logs can and cannot show
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
             Command::Query(args) => query::main(args).await,
             Command::Parse(args) => parse::main(&args),
             Command::Check(args) => check::main(args).await,
+            Command::Explain(args) => explain::main(args).await,
             Command::Test(args) => test::main(args).await,
             Command::Doctor(args) => doctor::main(args).await,
         }

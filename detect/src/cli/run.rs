@@ -46,6 +46,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         std::future::pending::<()>().await;
     });
     let rules = Reloader::new(files, &setup);
-    run(&setup.config, engine.without_unused_baselines(), setup.exceptions, rules, shutdown).await?;
+    let engine = engine.without_unused_baselines().with_memory_limit(setup.config.engine.memory_bytes());
+    run(&setup.config, engine, setup.exceptions, rules, shutdown).await?;
     Ok(Outcome::Done)
 }

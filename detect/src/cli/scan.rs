@@ -61,7 +61,7 @@ enum Format {
 pub async fn main(args: Args) -> Result<Outcome> {
     let mut setup = args.rules.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
-    let mut engine = engine.without_unused_baselines();
+    let mut engine = engine.without_unused_baselines().with_memory_limit(setup.config.engine.memory_bytes());
     setup.problems.extend(problems.iter().map(ToString::to_string));
     for problem in &setup.problems {
         eprintln!("{problem}\n");

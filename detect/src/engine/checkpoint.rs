@@ -39,6 +39,9 @@ struct RuleRow {
     fingerprint: String,
     /// Windows that start before this are not emitted: the rule has not seen all of their rows.
     complete_from: i64,
+    /// Where its state is. Other rules decide over that, too: they may come to share it.
+    #[serde(default)]
+    stores: Vec<String>,
 }
 
 impl Engine {
@@ -47,13 +50,18 @@ impl Engine {
         let mut changes = Changes::default();
         let engine = EngineRow { closed_to: self.closed_to, newest: self.newest, late_rows: self.late_rows };
         changes.put("engine", json(&engine)?);
+        let ids = self.store_ids()?;
         for state in &mut self.rules {
             if !std::mem::replace(&mut state.saved, true) {
-                let row = RuleRow { fingerprint: state.compiled.fingerprint(), complete_from: state.complete_from };
+                let row = RuleRow {
+                    fingerprint: state.compiled.fingerprint(),
+                    complete_from: state.complete_from,
+                    stores: state.parts.iter().map(|p| ids[p.store].clone()).collect(),
+                };
                 changes.put(&format!("rule/{}", state.compiled.rule.id), json(&row)?);
             }
         }
-        for (id, store) in self.store_ids()?.into_iter().zip(&mut self.stores) {
+        for (id, store) in ids.into_iter().zip(&mut self.stores) {
             let difference = store.take_changes()?;
             if !difference.added.is_empty() && self.saved_stores.insert(id.clone()) {
                 changes.put(&format!("store/{id}"), json(&store.layout()?)?);
@@ -93,13 +101,17 @@ impl Engine {
             self.newest = row.newest;
             self.late_rows = row.late_rows;
         }
+        let ids = self.store_ids().unwrap_or_default();
         let newest = self.newest;
         let mut fresh = BTreeSet::new();
         for state in &mut self.rules {
             let id = state.compiled.rule.id.clone();
             let saved = rows.remove(&format!("rule/{id}")).and_then(|v| serde_json::from_slice::<RuleRow>(&v).ok());
             match saved {
-                Some(row) if row.fingerprint == state.compiled.fingerprint() => {
+                Some(row)
+                    if row.fingerprint == state.compiled.fingerprint()
+                        && state.parts.iter().map(|p| &ids[p.store]).eq(&row.stores) =>
+                {
                     state.saved = true;
                     state.complete_from = row.complete_from;
                 }
@@ -114,7 +126,7 @@ impl Engine {
                 }
             }
         }
-        for (number, id) in self.store_ids().unwrap_or_default().into_iter().enumerate() {
+        for (number, id) in ids.into_iter().enumerate() {
             if let Err(why) = self.restore_store(number, &id, &mut rows) {
                 self.stores[number].clear();
                 for state in self.rules.iter_mut().filter(|r| r.uses(number)) {
@@ -156,7 +168,7 @@ impl Engine {
         for store in &self.stores {
             let layout = store.layout()?;
             let hash = Sha256::digest(format!("{} {}", layout.grouping, layout.slide));
-            let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let name = format!("{hash:x}")[..16].to_owned();
             let same = ids.iter().filter(|id| id.starts_with(&name)).count();
             ids.push(format!("{name}-{same}"));
         }
@@ -176,12 +188,11 @@ impl Engine {
         let Some(layout) = rows.remove(&format!("store/{id}")) else { return Ok(()) };
         let layout: Layout = serde_json::from_slice(&layout).map_err(|e| e.to_string())?;
         let store = &mut self.stores[number];
-        let mut missing = BTreeSet::new();
         for key in keys {
             let Some(value) = rows.get(&key) else { continue };
             let put_back = layer(&key[prefix.len()..], value)
                 .and_then(|(pane, number, layer)| store.restore(&layout, pane, number, &layer));
-            missing.extend(put_back.map_err(|e| e.strip_backtrace())?);
+            put_back.map_err(|e| e.strip_backtrace())?;
             if store.layout().is_ok_and(|own| own == layout) {
                 rows.remove(&key);
             }
@@ -189,8 +200,6 @@ impl Engine {
         if store.layout().is_ok_and(|own| own == layout) {
             self.saved_stores.insert(id.to_owned());
         }
-        // (rules that need what was not kept have another fingerprint than before, and start fresh for that)
-        drop(missing);
         Ok(())
     }
 }

@@ -41,6 +41,8 @@ enum Step {
     Push { file: usize, rows: usize },
     /// Stop, and go on from the checkpoint.
     Restart,
+    /// Go on with other rules, which happen to be the same.
+    Reload,
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -256,6 +258,11 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
                 let closed = engine.advance(watermark.min().unwrap_or(i64::MAX)).await.unwrap();
                 found.extend(closed.iter().flat_map(|c| json_rows(&c.rows).unwrap()));
             }
+            Step::Reload => {
+                let new = Engine::new(rules, &Keep::new(), &lookups()).await.0;
+                assert_eq!(engine.take_over(new).unwrap(), Vec::<String>::new());
+                stored.clear();
+            }
             Step::Restart => {
                 let changes = engine.checkpoint().unwrap();
                 stored.extend(changes.puts);
@@ -276,7 +283,7 @@ fn identity(row: &Value) -> [Value; 3] {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![4 => (0usize..4, 1usize..30).prop_map(|(file, rows)| Step::Push { file, rows }), 1 => Just(Step::Restart)];
+    let step = prop_oneof![4 => (0usize..4, 1usize..30).prop_map(|(file, rows)| Step::Push { file, rows }), 1 => Just(Step::Restart), 1 => Just(Step::Reload)];
     proptest::collection::vec(step, 0..12)
 }
 
@@ -299,5 +306,5 @@ proptest! {
 
 /// How many cases: `TRIPLINE_CASES` for a long run.
 fn cases() -> u32 {
-    std::env::var("TRIPLINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+    std::env::var("TRIPLINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)
 }

@@ -35,6 +35,7 @@ mod constant;
 mod early;
 #[cfg(test)]
 mod equality;
+mod explain;
 mod hostile;
 pub mod lateness;
 pub(crate) mod leaf;
@@ -42,6 +43,7 @@ pub mod monotone;
 pub mod program;
 #[cfg(test)]
 mod refusals;
+mod reload;
 mod rule;
 pub mod session;
 mod sharing;

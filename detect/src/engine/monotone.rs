@@ -168,7 +168,7 @@ impl Chain {
             let (left, right) = (known(comparison.left(), &self.columns), known(comparison.right(), &self.columns));
             match comparison.op() {
                 Operator::Gt | Operator::GtEq | Operator::Eq => {
-                    self.least.extend(left.aggregate.map(|a| (a, right.least)))
+                    self.least.extend(left.aggregate.map(|a| (a, right.least)));
                 }
                 Operator::Lt | Operator::LtEq => self.least.extend(right.aggregate.map(|a| (a, left.least))),
                 _ => {}

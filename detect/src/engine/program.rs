@@ -164,17 +164,13 @@ fn common_parts<'a>(expressions: impl Iterator<Item = &'a Expr>) -> Vec<Expr> {
             if e.is::<Column>() || e.is::<Literal>() {
                 return Ok(TreeNodeRecursion::Jump);
             }
-            match seen.iter_mut().find(|(other, _)| other == e) {
+            if let Some((_, times)) = seen.iter_mut().find(|(other, _)| other == e) {
                 // What is inside of it was counted when it was first met.
-                Some((_, times)) => {
-                    *times += 1;
-                    Ok(TreeNodeRecursion::Jump)
-                }
-                None => {
-                    seen.push((Arc::clone(e), 1));
-                    Ok(TreeNodeRecursion::Continue)
-                }
+                *times += 1;
+                return Ok(TreeNodeRecursion::Jump);
             }
+            seen.push((Arc::clone(e), 1));
+            Ok(TreeNodeRecursion::Continue)
         });
     }
     seen.into_iter().filter(|(_, times)| *times > 1).map(|(e, _)| e).collect()

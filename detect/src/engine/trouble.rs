@@ -82,3 +82,65 @@ impl Engine {
 fn time(us: i64) -> String {
     jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |t| t.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{FileRows, Keep};
+    use crate::lookups::Lookups;
+    use crate::rules::Rule;
+    use arrow::array::{ArrayRef, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
+    use std::sync::Arc;
+
+    fn rows(clients: usize, minute: i64) -> FileRows {
+        let schema = tripline_ingest::schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                "ts" => {
+                    Arc::new(TimestampMicrosecondArray::from(vec![minute * 60_000_000; clients]).with_timezone("UTC"))
+                }
+                "client" => Arc::new(StringViewArray::from_iter_values((0..clients).map(|c| format!("192.0.2.{c}")))),
+                _ => new_null_array(field.data_type(), clients),
+            }
+        });
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        FileRows { rows, newest_before: None, lateness: 0 }
+    }
+
+    /// The rule with the most state is given up and named; the other finds what it finds, and both go on.
+    #[tokio::test]
+    async fn the_memory_limit_holds() {
+        let rule = |id: &str, keys: &str| {
+            let sql = format!(
+                "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT window_start, window_end, {keys} count(*) AS n, max(client) AS c \
+                 FROM tumble(requests, ts, INTERVAL '1 minute') GROUP BY ALL"
+            );
+            Rule::parse(id, "rule.sql", &sql).unwrap()
+        };
+        let rules = [rule("by/client", "client,"), rule("by/nothing", "'all' AS client,")];
+        let (engine, problems) = Engine::new(&rules, &Keep::new(), &Lookups::default()).await;
+        assert!(problems.is_empty(), "{}", problems[0]);
+        let mut engine = engine.with_memory_limit(64 << 10);
+        engine.push(&[rows(5_000, 1)]).await.unwrap();
+        let troubles = engine.take_troubles();
+        assert_eq!(troubles.len(), 1, "{troubles:?}");
+        assert_eq!(troubles[0].rules, ["by/client"]);
+        assert!(
+            troubles[0].message.contains("5000 groups") && troubles[0].message.contains("[engine] memory"),
+            "{troubles:?}"
+        );
+        assert!(engine.state_bytes() <= 64 << 10);
+        engine.push(&[rows(3, 2)]).await.unwrap();
+        let found: Vec<_> =
+            engine.finish().await.unwrap().into_iter().map(|f| (f.rule.id.clone(), f.end, f.rows.num_rows())).collect();
+        let minute = 60_000_000;
+        assert_eq!(
+            found,
+            [
+                ("by/nothing".to_owned(), 2 * minute, 1),
+                ("by/client".to_owned(), 3 * minute, 3),
+                ("by/nothing".to_owned(), 3 * minute, 1)
+            ]
+        );
+    }
+}

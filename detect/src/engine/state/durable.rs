@@ -37,6 +37,11 @@ impl Store {
         })
     }
 
+    /// Writes everything with the next [`Store::take_changes`].
+    pub fn forget_saved(&mut self) {
+        self.saved.clear();
+    }
+
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Result<Changes> {
         for pane in self.panes.values_mut() {
@@ -66,15 +71,8 @@ impl Store {
         Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
     }
 
-    /// Puts back a layer that a store of this `layout` wrote. Returns the numbers of the aggregates that it did not keep: they count
-    /// from here on.
-    pub fn restore(
-        &mut self,
-        layout: &Layout,
-        key: PaneKey,
-        number: u64,
-        rows: &RecordBatch,
-    ) -> Result<BTreeSet<usize>> {
+    /// Puts back a layer that a store of this `layout` wrote. Aggregates that it did not keep count from here on.
+    pub fn restore(&mut self, layout: &Layout, key: PaneKey, number: u64, rows: &RecordBatch) -> Result<()> {
         let broken = || exec_datafusion_err!("the checkpoint does not fit the rule");
         let keys = self.grouping.keys.iter().map(|k| {
             let at = layout.keys.iter().position(|other| *other == k.to_string()).ok_or_else(broken)?;
@@ -86,26 +84,23 @@ impl Store {
 
         let first = layout.keys.len();
         let mut states = vec![rows.columns().get(first).cloned().ok_or_else(broken)?];
-        let mut missing = BTreeSet::new();
         let mut same = layout.aggregates.len() == self.aggregates.len();
         for (i, aggregate) in self.aggregates.iter().enumerate() {
             let (description, width) = (aggregate.describe(), aggregate.state_fields()?.len());
             let mut at = first + 1;
             let found = layout.aggregates.iter().position(|(other, _)| *other == description);
-            match found {
-                Some(place) => {
-                    same &= place == i;
-                    at += layout.aggregates[..place].iter().map(|(_, width)| width).sum::<usize>();
-                    let columns = rows.columns().get(at..at + width).ok_or_else(broken)?;
-                    states.extend(columns.iter().cloned());
-                }
-                None => {
-                    missing.insert(i);
-                    let mut empty = aggregate.accumulator()?;
-                    empty.merge_nothing(rows.num_rows())?;
-                    empty.settle(rows.num_rows());
-                    states.extend(empty.take_states(0..rows.num_rows(), true)?);
-                }
+            if let Some(place) = found {
+                same &= place == i;
+                at += layout.aggregates[..place].iter().map(|(_, width)| width).sum::<usize>();
+                let columns = rows.columns().get(at..at + width).ok_or_else(broken)?;
+                states.extend(columns.iter().cloned());
+            } else {
+                // (the rule that needs it has another fingerprint than before, and starts fresh for that)
+                same = false;
+                let mut empty = aggregate.accumulator()?;
+                empty.merge_nothing(rows.num_rows())?;
+                empty.settle(rows.num_rows());
+                states.extend(empty.take_states(0..rows.num_rows(), true)?);
             }
         }
         self.next_number = self.next_number.max(number + 1);
@@ -120,6 +115,6 @@ impl Store {
             self.saved.insert(number);
         }
         self.panes.entry(key).or_default().layers.push(Layer::new(number, numbers.into(), states));
-        Ok(missing)
+        Ok(())
     }
 }

@@ -258,7 +258,9 @@ impl Column {
                     *key >>= self.bits - 1;
                 }
                 let valid = BooleanBuffer::collect_bool(keys.len(), |i| keys[i] & 1 == 1);
-                keys.iter_mut().for_each(|key| *key >>= 1);
+                for key in keys.iter_mut() {
+                    *key >>= 1;
+                }
                 let data = ArrayData::builder(self.data_type.clone())
                     .len(keys.len())
                     .nulls(Some(NullBuffer::new(valid)).filter(|n| n.null_count() > 0))

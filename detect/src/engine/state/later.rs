@@ -95,7 +95,9 @@ impl Log {
     ) -> Result<()> {
         let marked = wanted.map(|wanted| {
             let mut marked = vec![false; keys];
-            wanted.iter().for_each(|&key| marked[key as usize] = true);
+            for &key in wanted {
+                marked[key as usize] = true;
+            }
             marked
         });
         for (numbers, rows) in &self.batches {

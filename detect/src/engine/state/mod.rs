@@ -19,6 +19,7 @@ mod distinct;
 pub mod durable;
 mod keys;
 mod later;
+pub mod look;
 pub mod pane;
 pub mod rolling;
 pub mod source;
@@ -26,9 +27,9 @@ pub mod watch;
 mod words;
 
 use aggregate::{Aggregate, Inputs};
-use distinct::Seen;
 use keys::Keys;
 use later::Later;
+pub use look::Look;
 use pane::{Layer, Live, Pane};
 pub use rolling::Rolling;
 pub use source::Source;
@@ -129,26 +130,12 @@ const MAX_LOG_ROWS: usize = 4 << 20;
 
 /// Fewer keys than these are not worth the search for unused ones.
 const MIN_KEYS: usize = 64 * 1024;
-/// Keys of a batch that are looked at, at most; others are with the next batch.
-const MAX_LOOKS: usize = 64;
 
 /// A store that fails so often in a row is left alone.
 pub const MAX_FAILURES: u32 = 3;
 
-/// A key of an open window that may be enough for a finding.
-#[derive(Debug)]
-pub struct Look {
-    /// Which of the store's watches.
-    pub watch: usize,
-    /// The key.
-    pub key: u32,
-    /// The window, µs.
-    pub window: (i64, i64),
-    /// What was there of it in the window before the rows at hand.
-    pub before: Vec<Layer>,
-    /// The key's rows at hand, in their order.
-    pub rows: RecordBatch,
-}
+/// Rows of one pane, with the pane's start and the numbers of the rows' keys.
+type InPane<'a> = (i64, RecordBatch, Cow<'a, [u32]>);
 
 /// What a checkpoint must write and delete to hold what the store holds now.
 #[derive(Debug, Default)]
@@ -275,7 +262,7 @@ impl Store {
     }
 
     /// Splits rows by their pane.
-    fn by_pane<'a>(&self, rows: &RecordBatch, numbers: &'a [u32]) -> Result<Vec<(i64, RecordBatch, Cow<'a, [u32]>)>> {
+    fn by_pane<'a>(&self, rows: &RecordBatch, numbers: &'a [u32]) -> Result<Vec<InPane<'a>>> {
         let ts = rows.column(self.grouping.source.ts()).as_primitive::<TimestampMicrosecondType>();
         let pane = |ts: i64| ts.div_euclid(self.slide) * self.slide;
         let (oldest, newest) = ts.values().iter().fold((i64::MAX, i64::MIN), |(a, b), &t| (a.min(t), b.max(t)));
@@ -291,87 +278,6 @@ impl Store {
             Ok((pane, take_record_batch(rows, &UInt32Array::from(at))?, Cow::Owned(numbers)))
         };
         by_pane.into_iter().map(select).collect()
-    }
-
-    /// Looks at the open window that these rows are in, before they are added.
-    fn watch(&mut self, pane: i64, rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<Look>> {
-        let mut looks = Vec::new();
-        let mut watches = std::mem::take(&mut self.watches);
-        for (number, watch) in watches.iter_mut().enumerate() {
-            // An older pane's window is not the one that is counted; it closes soon.
-            if !watch.advance(pane, &self.panes, self.slide) {
-                continue;
-            }
-            let candidates = watch.count(numbers);
-            for (key, missing) in self.missing(watch, &candidates, numbers)? {
-                if missing > 0 {
-                    watch.look_again(key, missing);
-                    continue;
-                }
-                if looks.len() >= MAX_LOOKS {
-                    break;
-                }
-                let at: Vec<u32> = (0u32..).zip(numbers).filter(|(_, n)| **n == key).map(|(row, _)| row).collect();
-                let before = self.sealed_states(watch.window(), key)?;
-                let rows = take_record_batch(rows, &UInt32Array::from(at))?;
-                looks.push(Look { watch: number, key, window: watch.window(), before, rows });
-            }
-        }
-        self.watches = watches;
-        Ok(looks)
-    }
-
-    /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
-    fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
-        let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else {
-            return Ok(keys.iter().map(|&key| (key, 0)).collect());
-        };
-        let mut seen: BTreeMap<u32, Seen> = keys.iter().map(|&key| (key, Seen::default())).collect();
-        for key in numbers {
-            seen.entry(*key).and_modify(|s| s.more += 1);
-        }
-        let state = self.state_columns(aggregate)?.start;
-        let (from, to) = watch.window();
-        for pane in watch::in_time(&self.panes, from, to, self.slide) {
-            for layer in &pane.layers {
-                let states = layer.states[state].as_binary::<i32>();
-                for group in layer.groups_of(keys) {
-                    let key = layer.keys[group as usize];
-                    seen.entry(key).and_modify(|s| s.add_state(states.value(group as usize)));
-                }
-            }
-            if let Some(live) = &pane.live {
-                live.distinct_values(aggregate, &mut seen);
-            }
-        }
-        Ok(seen.into_iter().map(|(key, s)| (key, least.saturating_sub(s.at_most()))).collect())
-    }
-
-    /// The states of a key in a window, without what came late; what is being aggregated is sealed for it.
-    fn sealed_states(&mut self, (from, to): (i64, i64), key: u32) -> Result<Vec<Layer>> {
-        let mut found = Vec::new();
-        let range = PaneKey { pane: from, first_end: i64::MIN }..PaneKey { pane: to, first_end: i64::MIN };
-        for (at, pane) in self.panes.range_mut(range) {
-            if at.first_end > to {
-                continue;
-            }
-            pane.seal(&mut self.next_number)?;
-            for layer in &pane.layers {
-                let groups = layer.groups_of(&BTreeSet::from([key]));
-                if !groups.is_empty() {
-                    found.push(layer.select(&groups)?);
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// The states of a look's key with the first `rows` of the rows at hand.
-    pub fn states_of(&self, look: &Look, rows: usize) -> Result<Vec<Layer>> {
-        let mut live = Live::new(&self.aggregates)?;
-        live.update(&vec![look.key; rows], &look.rows.slice(0, rows), &self.inputs)?;
-        let mut number = u64::MAX / 2;
-        Ok(look.before.iter().cloned().chain(live.seal(&mut number)?).collect())
     }
 
     /// Where the states of an aggregate are in a layer.

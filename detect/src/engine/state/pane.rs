@@ -75,8 +75,8 @@ impl Layer {
     /// Memory, bytes.
     pub fn size(&self) -> usize {
         self.keys.len() * 4
-            + self.order.get().map_or(0, |o| o.len() * 8)
-            + self.states.iter().map(|s| s.get_array_memory_size()).sum::<usize>()
+            + self.order.get().map_or(0, Vec::len) * 8
+            + self.states.iter().map(Array::get_array_memory_size).sum::<usize>()
     }
 }
 

@@ -59,7 +59,6 @@ impl Words {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 fn short(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

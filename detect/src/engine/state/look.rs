@@ -1,0 +1,113 @@
+//! Groups of open windows that may be enough for a finding, and what is known of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use datafusion::common::Result;
+
+use super::distinct::Seen;
+use super::pane::{Layer, Live};
+use super::watch::{self, Watch};
+use super::{PaneKey, Store};
+
+/// Keys of a batch that are looked at, at most; others are with the next batch.
+const MAX_LOOKS: usize = 64;
+
+/// A key of an open window that may be enough for a finding.
+#[derive(Debug)]
+pub struct Look {
+    /// Which of the store's watches.
+    pub watch: usize,
+    /// The key.
+    pub key: u32,
+    /// The window, µs.
+    pub window: (i64, i64),
+    /// What was there of it in the window before the rows at hand.
+    pub before: Vec<Layer>,
+    /// The key's rows at hand, in their order.
+    pub rows: RecordBatch,
+}
+
+impl Store {
+    /// Looks at the open window that these rows are in, before they are added.
+    pub(super) fn watch(&mut self, pane: i64, rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<Look>> {
+        let mut looks = Vec::new();
+        let mut watches = std::mem::take(&mut self.watches);
+        for (number, watch) in watches.iter_mut().enumerate() {
+            // An older pane's window is not the one that is counted; it closes soon.
+            if !watch.advance(pane, &self.panes, self.slide) {
+                continue;
+            }
+            let candidates = watch.count(numbers);
+            for (key, missing) in self.missing(watch, &candidates, numbers)? {
+                if missing > 0 {
+                    watch.look_again(key, missing);
+                    continue;
+                }
+                if looks.len() >= MAX_LOOKS {
+                    break;
+                }
+                let at: Vec<u32> = (0u32..).zip(numbers).filter(|(_, n)| **n == key).map(|(row, _)| row).collect();
+                let before = self.sealed_states(watch.window(), key)?;
+                let rows = take_record_batch(rows, &UInt32Array::from(at))?;
+                looks.push(Look { watch: number, key, window: watch.window(), before, rows });
+            }
+        }
+        self.watches = watches;
+        Ok(looks)
+    }
+
+    /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
+    fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
+        let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else {
+            return Ok(keys.iter().map(|&key| (key, 0)).collect());
+        };
+        let mut seen: BTreeMap<u32, Seen> = keys.iter().map(|&key| (key, Seen::default())).collect();
+        for key in numbers {
+            seen.entry(*key).and_modify(|s| s.more += 1);
+        }
+        let state = self.state_columns(aggregate)?.start;
+        let (from, to) = watch.window();
+        for pane in watch::in_time(&self.panes, from, to, self.slide) {
+            for layer in &pane.layers {
+                let states = layer.states[state].as_binary::<i32>();
+                for group in layer.groups_of(keys) {
+                    let key = layer.keys[group as usize];
+                    seen.entry(key).and_modify(|s| s.add_state(states.value(group as usize)));
+                }
+            }
+            if let Some(live) = &pane.live {
+                live.distinct_values(aggregate, &mut seen);
+            }
+        }
+        Ok(seen.into_iter().map(|(key, s)| (key, least.saturating_sub(s.at_most()))).collect())
+    }
+
+    /// The states of a key in a window, without what came late; what is being aggregated is sealed for it.
+    fn sealed_states(&mut self, (from, to): (i64, i64), key: u32) -> Result<Vec<Layer>> {
+        let mut found = Vec::new();
+        let range = PaneKey { pane: from, first_end: i64::MIN }..PaneKey { pane: to, first_end: i64::MIN };
+        for (at, pane) in self.panes.range_mut(range) {
+            if at.first_end > to {
+                continue;
+            }
+            pane.seal(&mut self.next_number)?;
+            for layer in &pane.layers {
+                let groups = layer.groups_of(&BTreeSet::from([key]));
+                if !groups.is_empty() {
+                    found.push(layer.select(&groups)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The states of a look's key with the first `rows` of the rows at hand.
+    pub fn states_of(&self, look: &Look, rows: usize) -> Result<Vec<Layer>> {
+        let mut live = Live::new(&self.aggregates)?;
+        live.update(&vec![look.key; rows], &look.rows.slice(0, rows), &self.inputs)?;
+        let mut number = u64::MAX / 2;
+        Ok(look.before.iter().cloned().chain(live.seal(&mut number)?).collect())
+    }
+}
