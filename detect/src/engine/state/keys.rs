@@ -50,7 +50,8 @@ struct Column {
 #[derive(Debug)]
 struct Table<K> {
     keys: Vec<K>,
-    numbers: HashTable<(K, u32)>,
+    /// Numbers only: with the keys in it the table would be so much larger that looking up is no quicker.
+    numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
 
@@ -60,18 +61,18 @@ impl<K> Default for Table<K> {
     }
 }
 
-impl<K: Hash + Eq + Clone> Table<K> {
+impl<K: Hash + Eq> Table<K> {
     #[inline]
     fn number(&mut self, key: K) -> Result<u32> {
         let Self { keys, numbers, hasher } = self;
         let hash = hasher.hash_one(&key);
-        if let Some((_, number)) = numbers.find(hash, |(k, _)| *k == key) {
+        if let Some(number) = numbers.find(hash, |&n| keys[n as usize] == key) {
             return Ok(*number);
         }
         let number =
             u32::try_from(keys.len()).map_err(|_| exec_datafusion_err!("more than 4 billion groups at once"))?;
-        keys.push(key.clone());
-        numbers.insert_unique(hash, (key, number), |(k, _)| hasher.hash_one(k));
+        keys.push(key);
+        numbers.insert_unique(hash, number, |&n| hasher.hash_one(&keys[n as usize]));
         Ok(number)
     }
 
