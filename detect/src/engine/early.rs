@@ -3,6 +3,8 @@
 //! Waiting for a window's end costs records. Where more rows cannot take back what a rule's conditions say ([`super::monotone`]), a
 //! group that may be enough is looked at as it grows, the row that settled it is found, and the rule's row is told at once.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
@@ -12,18 +14,32 @@ use super::state::{Look, Store};
 use super::tasks::guarded;
 use super::{Engine, Found, Trouble};
 
+/// Looks that wait for baselines, at most; what is not looked at is found when its window closes.
+const MAX_POSTPONED: usize = 4096;
+
 impl Engine {
     /// Looks at groups of open windows, each with the number of its store.
-    pub(super) async fn look(&mut self, looks: Vec<(usize, Look)>) -> Result<Vec<Found>> {
+    /// `baselines_known_to`: windows of baselines that end at or before it are closed, µs.
+    pub(super) async fn look(&mut self, looks: Vec<(usize, Look)>, baselines_known_to: i64) -> Vec<Found> {
         let mut found = Vec::new();
+        let mut told = BTreeSet::new();
         for (number, look) in looks {
+            if told.contains(&(number, look.watch, look.key, look.window)) {
+                continue;
+            }
             let store = &self.stores[number];
             let Some(watch) = store.watches.get(look.watch) else { continue };
             let rule = &self.rules[watch.rule];
             let (start, end) = look.window;
             // What the baselines knew when the window began is not sure before the watermark has passed that.
-            let unsure = !rule.compiled.baselines.is_empty() && self.closed_to < start;
-            let settled = if unsure || start < rule.complete_from {
+            if !rule.compiled.baselines.is_empty() && baselines_known_to < start {
+                self.stores[number].watches[look.watch].look_again(look.key, 1);
+                if self.postponed.len() < MAX_POSTPONED {
+                    self.postponed.push((number, look));
+                }
+                continue;
+            }
+            let settled = if start < rule.complete_from {
                 Ok(None)
             } else {
                 rule.show_baselines(&self.baselines, start);
@@ -34,17 +50,24 @@ impl Engine {
             let (id, watch) = (&rule.compiled.rule, &mut self.stores[number].watches[look.watch]);
             match settled {
                 Ok(Some((rows, at))) => {
-                    watch.told(look.key);
-                    found.push(Found { rule: id.clone(), start, end, rows, early: Some(at) });
+                    watch.told(look.key, end);
+                    told.insert((number, look.watch, look.key, look.window));
+                    // (with baselines no sooner than these were sure)
+                    let known = if rule.compiled.baselines.is_empty() {
+                        at
+                    } else {
+                        at.max(start.saturating_add(self.lateness))
+                    };
+                    found.push(Found { rule: id.clone(), start, end, rows, early: Some(known) });
                 }
                 Ok(None) => watch.look_again(look.key, 1),
                 Err(e) => {
-                    watch.told(look.key);
+                    watch.told(look.key, end);
                     self.troubles.push(Trouble::window_lost(&id.id, look.window, &e));
                 }
             }
         }
-        Ok(found)
+        found
     }
 }
 

@@ -24,7 +24,7 @@ use baseline::Baseline;
 use compile::{CompiledRule, compile};
 use lateness::{Late, Paned};
 use rule::RuleState;
-use state::Store;
+use state::{Look, Store};
 use tasks::each;
 use window::WindowSpec;
 
@@ -89,6 +89,10 @@ pub struct Engine {
     /// Stores whose layout the last checkpoint holds.
     saved_stores: BTreeSet<String>,
     troubles: Vec<Trouble>,
+    /// Groups of open windows to be looked at when the baselines of their window are sure, with their stores' numbers.
+    postponed: Vec<(usize, Look)>,
+    /// The longest lateness of a file so far, µs.
+    lateness: i64,
     /// State above this is given up, bytes.
     memory_limit: usize,
 }
@@ -111,6 +115,8 @@ impl Engine {
             saved_baselines: BTreeMap::new(),
             saved_stores: BTreeSet::new(),
             troubles: Vec::new(),
+            postponed: Vec::new(),
+            lateness: 0,
             memory_limit: usize::MAX,
         };
         let mut problems = Vec::new();
@@ -244,7 +250,8 @@ impl Engine {
             }
         }
         self.hold_memory_limit();
-        self.look(looks).await
+        self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
+        Ok(self.look(looks, self.closed_to).await)
     }
 
     /// Closes every window that ends at or before `watermark` and returns what the rules found, in the order of (window's end, rule).
@@ -255,6 +262,8 @@ impl Engine {
         let from = self.closed_to;
         self.seal(watermark).await?;
         self.close_baselines(from, watermark).await;
+        let postponed = std::mem::take(&mut self.postponed);
+        let early = self.look(postponed, watermark).await;
         let (stores, baselines) =
             (Arc::new(std::mem::take(&mut self.stores)), Arc::new(std::mem::take(&mut self.baselines)));
         let shared = (Arc::clone(&stores), Arc::clone(&baselines));
@@ -274,16 +283,20 @@ impl Engine {
         .await?;
         self.stores = Arc::into_inner(stores).unwrap_or_default();
         self.baselines = Arc::into_inner(baselines).unwrap_or_default();
-        let mut found = Vec::new();
+        let mut found = early;
         for (rule, rows, troubles) in closed {
             self.rules.push(rule);
             found.extend(rows);
             self.troubles.extend(troubles);
         }
-        found.sort_by(|a, b| (a.end, &a.rule.id).cmp(&(b.end, &b.rule.id)));
+        // (what was told early comes first)
+        found.sort_by(|a, b| (a.early.is_none(), a.end, &a.rule.id).cmp(&(b.early.is_none(), b.end, &b.rule.id)));
         self.closed_to = watermark;
-        for store in &mut self.stores {
-            store.forget(watermark)?;
+        for (number, store) in self.stores.iter_mut().enumerate() {
+            if store.forget(watermark)? {
+                // They know their keys by the old numbers.
+                self.postponed.retain(|(store, _)| *store != number);
+            }
         }
         let longest = self.rules.iter().map(|r| r.compiled.window.size).max().unwrap_or(0);
         for baseline in self.baselines.values_mut() {

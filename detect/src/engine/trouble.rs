@@ -50,6 +50,7 @@ impl Engine {
     fn give_up(&mut self, number: usize, why: &str) {
         let newest = self.newest;
         self.stores[number].clear();
+        self.postponed.retain(|(store, _)| *store != number);
         let mut rules = Vec::new();
         for rule in self.rules.iter_mut().filter(|r| r.uses(number)) {
             rule.starts_fresh(newest);

@@ -356,8 +356,9 @@ impl Store {
         Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
     }
 
-    /// Forgets the panes whose last window ends at or before `closed_to`, and the keys that nobody has any more.
-    pub fn forget(&mut self, closed_to: i64) -> Result<()> {
+    /// Forgets the panes whose last window ends at or before `closed_to`, and the keys that nobody has any more. Returns whether
+    /// the keys have other numbers now.
+    pub fn forget(&mut self, closed_to: i64) -> Result<bool> {
         let mut watches = std::mem::take(&mut self.watches);
         for watch in &mut watches {
             // (before the panes go, which it subtracts)
@@ -369,9 +370,9 @@ impl Store {
         self.forget_keys()
     }
 
-    fn forget_keys(&mut self) -> Result<()> {
+    fn forget_keys(&mut self) -> Result<bool> {
         if self.keys.len() < self.keys_checked.saturating_mul(2).max(MIN_KEYS) {
-            return Ok(());
+            return Ok(false);
         }
         let mut used = vec![false; self.keys.len()];
         self.panes.values().flat_map(Pane::counts).for_each(|(key, _)| used[key as usize] = true);
@@ -388,7 +389,7 @@ impl Store {
             watch.recount(&self.panes, self.slide, self.keys.len());
         }
         self.generation += 1;
-        Ok(())
+        Ok(true)
     }
 
     /// Memory, bytes.

@@ -100,9 +100,9 @@ impl Watch {
         self.next.insert(key, Next::Rows(count.saturating_add(missing)));
     }
 
-    /// A look at a key told a finding: not again before a window that shares no pane with this one.
-    pub fn told(&mut self, key: u32) {
-        self.next.insert(key, Next::After(self.to));
+    /// A look at a key told a finding of the window that ends at `end`: not again before a window that shares no pane with it.
+    pub fn told(&mut self, key: u32, end: i64) {
+        self.next.insert(key, Next::After(end));
     }
 
     /// Counts anew what the panes hold.
