@@ -177,12 +177,16 @@ impl Follower {
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()?;
         let mark = store.checkpoint(LATE)?.rows.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
+        let history = store.checkpoint(HISTORY)?;
+        for row in &history.lost {
+            tracing::warn!(row = %String::from_utf8_lossy(&row.key).escape_default(), "requests are missing in the history: {}", row.reason);
+        }
         let health = Health::new(&config.sources, &store.open_alerts()?).map_err(RunError::Config)?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         Ok(Self {
             committed_watermark: engine.closed_to(),
             evidence: Collector::new(&engine, &exceptions.keep),
-            history: History::open(&config.history, store.checkpoint(HISTORY)?.rows, Instant::now())?,
+            history: History::open(&config.history, history.rows, Instant::now())?,
             store,
             engine,
             exceptions,
