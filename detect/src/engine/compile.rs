@@ -37,7 +37,7 @@ use crate::diagnostic::Diagnostic;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
 
-/// The schema of what a streaming plan scans: `requests` and the row's pane.
+/// The schema of what a streaming plan scans: `requests` and the window's bounds, which hold the row's `ts` there.
 pub fn paned_schema() -> SchemaRef {
     let bound = |name| Arc::new(Field::new(name, timestamp_type(), false));
     let fields = tripline_ingest::schema()

@@ -3,7 +3,7 @@
 //! * *Batch* (`query`, tests' oracle): the call becomes built-ins over the whole log: a row is repeated for each window
 //!   that holds it, unless the row was late for that window.
 //! * *Stream* (`scan`, `run`): the call becomes a scan of a leaf that yields the current micro-batch with the row's
-//!   *pane* (one slide) in `window_start` and `window_end`; the engine puts the real bounds in when it closes a window.
+//!   own `ts` in `window_start` and `window_end`; the engine puts the real bounds in when it closes a window.
 //!
 //! A table function (UDTF) cannot do this: its arguments are resolved against an empty schema.
 
@@ -65,7 +65,7 @@ impl WindowSpec {
 pub enum Mode {
     /// Expanded to built-ins over the whole log.
     Batch,
-    /// A scan of the micro-batch with its panes.
+    /// A scan of the micro-batch.
     Stream,
 }
 

@@ -1,7 +1,7 @@
 //! Refuses rules that cannot run pane by pane with the same answer as one query over the whole log.
 //!
 //! The walk goes over the plan as the user wrote it, before any optimiser rule, and keeps for each node which of its columns
-//! are the window's bounds. What it guards: below the lowest aggregate a bound means the *pane*, so it may only be a bare
+//! are the window's bounds. What it guards: below the lowest aggregate a bound is not known yet, so it may only be a bare
 //! group key; above it the rest of the plan runs once a window, so nothing may look across windows.
 
 use std::collections::BTreeMap;
