@@ -1,8 +1,8 @@
 //! From a rule's SQL to a plan that runs pane by pane.
 //!
 //! The physical plan is split at each of its lowest aggregates. What is below, and the aggregates themselves, become a
-//! [`Grouping`] with [`Aggregate`]s, for a store to keep pane by pane; when a window closes, the state rows of its panes go into
-//! the *Final* half, and with it runs the rest of the plan.
+//! [`Grouping`] with [`Aggregate`]s, for a store to keep pane by pane; when a window closes, its groups take the place of the
+//! aggregate, and the rest of the plan runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions, reset_plan_states};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
@@ -62,7 +62,7 @@ pub struct CompiledRule {
     pub baselines: BTreeMap<String, Arc<Slot>>,
     /// The columns of `requests` that it reads.
     pub columns: Vec<String>,
-    /// Everything from the Final halves upwards.
+    /// Everything above the lowest aggregates.
     rest: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 }
@@ -76,10 +76,10 @@ pub struct Split {
     pub aggregates: Vec<Aggregate>,
     /// What its conditions say about one group.
     pub findings: monotone::Findings,
-    /// Takes a window's state rows before `rest` runs.
-    pub state_input: Arc<Slot>,
-    /// Schema of the state rows: group keys, then the accumulators' states.
-    state_schema: SchemaRef,
+    /// Takes a window's groups before `rest` runs.
+    pub groups: Arc<Slot>,
+    /// Schema of the groups: the keys, then the aggregates.
+    schema: SchemaRef,
     /// What the group keys are.
     keys: Vec<Key>,
 }
@@ -146,7 +146,7 @@ pub async fn compile(
             .with_help("group by window_start, window_end and the rule's keys with ordinary aggregates"));
     }
     let lowest: Vec<_> =
-        splits.iter().map(|s| monotone::Lowest { input: &s.state_input, aggregates: &s.aggregates }).collect();
+        splits.iter().map(|s| monotone::Lowest { input: &s.groups, keys: s.keys.len(), aggregates: &s.aggregates }).collect();
     let findings = monotone::analyse(&rest, &lowest);
     splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
     Ok(CompiledRule { rule: Arc::new(rule.clone()), window, splits, baselines: slots, columns, rest, context })
@@ -251,7 +251,7 @@ fn columns_read(plan: &LogicalPlan) -> Vec<String> {
     tripline_ingest::schema().fields().iter().map(|f| f.name().clone()).filter(|name| read.contains(name)).collect()
 }
 
-/// Replaces each lowest `Final ← Partial` by `Final ← slot`; what is below goes into `splits`.
+/// Replaces each lowest `Final ← Partial` by a slot for its groups; what is below goes into `splits`.
 fn split(
     plan: Arc<dyn ExecutionPlan>,
     splits: &mut Vec<Split>,
@@ -263,12 +263,10 @@ fn split(
         if contains_aggregate(partial.input())? {
             return Ok(Transformed::no(node));
         }
-        let split = Split::new(partial, input, context)?;
-        let leaf = split.state_input.exec()?;
+        let split = Split::new(partial, node.schema(), input, context)?;
+        let leaf = split.groups.exec()?;
         splits.push(split);
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        let replaced = node.replace_children(vec![leaf], options)?;
-        Ok(Transformed::new(replaced, true, TreeNodeRecursion::Jump))
+        Ok(Transformed::new(leaf, true, TreeNodeRecursion::Jump))
     })
     .map(|t| t.data)
 }
@@ -301,7 +299,12 @@ impl Key {
 }
 
 impl Split {
-    fn new(partial: &AggregateExec, input: &Arc<Slot>, context: &Arc<TaskContext>) -> Result<Self> {
+    fn new(
+        partial: &AggregateExec,
+        schema: SchemaRef,
+        input: &Arc<Slot>,
+        context: &Arc<TaskContext>,
+    ) -> Result<Self> {
         let (source, columns, table) = match flatten(partial.input())? {
             Some(flat) => (Source::requests(flat.filters), flat.columns, paned_schema()),
             None => below(partial, input, context)?,
@@ -328,13 +331,13 @@ impl Split {
                 .map(|(function, filter)| Aggregate::new(function, filter.as_ref(), &columns, &table))
                 .collect::<Result<_>>()?,
             findings: monotone::Findings::default(),
-            state_input: Slot::new(partial.schema()),
-            state_schema: partial.schema(),
+            groups: Slot::new(Arc::clone(&schema)),
+            schema,
             keys,
         })
     }
 
-    /// How this split's state rows are made of those of `store`.
+    /// How this split's groups are made of those of `store`.
     pub fn view(&self, store: &Store) -> Result<View> {
         let missing = || DataFusionError::Internal("a store lacks what its rule needs".into());
         let mut columns = Vec::new();
@@ -349,9 +352,9 @@ impl Split {
         }
         for aggregate in &self.aggregates {
             let at = store.aggregates.iter().position(|a| a.same(aggregate)).ok_or_else(missing)?;
-            columns.extend(store.state_columns(at)?.map(ViewColumn::State));
+            columns.push(ViewColumn::Aggregate(at));
         }
-        Ok(View { schema: Arc::clone(&self.state_schema), columns })
+        Ok(View { schema: Arc::clone(&self.schema), columns })
     }
 
     /// Its threshold, with the aggregates numbered as in `store`.
@@ -383,7 +386,7 @@ fn below(
 }
 
 impl CompiledRule {
-    /// The rule's rows for the window whose state rows are in the splits' `state_input`.
+    /// The rule's rows for the window whose groups are in the splits' slots.
     pub async fn run_rest(&self) -> Result<RecordBatch> {
         // Metrics would pile up otherwise, and joins keep their build side.
         let fresh = reset_plan_states(Arc::clone(&self.rest))?;
@@ -396,7 +399,7 @@ impl CompiledRule {
         self.rest.schema()
     }
 
-    /// The plan from the Final halves upwards, for people.
+    /// The plan above the lowest aggregates, for people.
     pub fn rest_plan(&self) -> String {
         datafusion::physical_plan::displayable(self.rest.as_ref()).indent(false).to_string()
     }
@@ -415,7 +418,7 @@ impl CompiledRule {
         for split in &self.splits {
             hash.update(split.grouping.describe());
             split.aggregates.iter().for_each(|a| hash.update(a.describe()));
-            hash.update(format!("{:?}", split.state_schema));
+            hash.update(format!("{:?}", split.schema));
         }
         format!("{:x}", hash.finalize())
     }

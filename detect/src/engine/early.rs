@@ -95,8 +95,6 @@ async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<
 
 /// The rule's row for a key after the first `n` of the rows at hand.
 async fn rows_after(rule: &RuleState, store: &Store, look: &Look, n: usize) -> Result<RecordBatch> {
-    let view = &rule.parts[0].view;
-    let layers = store.states_of(look, n)?;
-    let states = layers.iter().map(|layer| store.state_rows(view, look.window, layer)).collect::<Result<_>>()?;
-    rule.rows_of(vec![states]).await
+    let groups = store.seen_by(&rule.parts[0].view, look.window, &store.group_of(look, n)?)?;
+    rule.rows_of(vec![groups]).await
 }

@@ -17,7 +17,6 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -68,8 +67,10 @@ pub struct Findings {
 
 /// A split as the analysis knows it.
 pub struct Lowest<'a> {
-    /// Where its states come in.
+    /// Where its groups come in.
     pub input: &'a Arc<Slot>,
+    /// How many keys they have.
+    pub keys: usize,
     /// Its aggregates.
     pub aggregates: &'a [Aggregate],
 }
@@ -103,8 +104,8 @@ struct Chain {
 
 impl Chain {
     fn of(plan: &Arc<dyn ExecutionPlan>, splits: &[Lowest<'_>]) -> Option<Self> {
-        if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-            return Self::lowest(aggregate, splits);
+        if let Some(leaf) = plan.downcast_ref::<StreamingTableExec>() {
+            return Self::lowest(leaf, splits);
         }
         if let Some(filter) = plan.downcast_ref::<FilterExec>() {
             let mut chain = Self::of(filter.input(), splits)?;
@@ -142,12 +143,11 @@ impl Chain {
         Some(chain)
     }
 
-    fn lowest(plan: &AggregateExec, splits: &[Lowest<'_>]) -> Option<Self> {
-        let leaf = plan.input().downcast_ref::<StreamingTableExec>()?;
+    fn lowest(leaf: &StreamingTableExec, splits: &[Lowest<'_>]) -> Option<Self> {
         let stream = leaf.partitions().first()?;
         let address = Arc::as_ptr(stream).cast::<()>();
         let split = splits.iter().position(|s| Arc::as_ptr(s.input).cast::<()>() == address)?;
-        let keys = plan.group_expr().num_group_exprs();
+        let keys = splits[split].keys;
         let aggregates = splits[split].aggregates.iter().enumerate();
         let columns = std::iter::repeat_n(STILL, keys)
             .chain(aggregates.map(|(i, a)| Known { aggregate: Some(i), ..of_aggregate(a) }))

@@ -30,7 +30,7 @@ pub struct RuleState {
 pub struct Part {
     /// The store's number.
     pub store: usize,
-    /// How state rows are made of it.
+    /// What it sees of it.
     pub view: View,
     /// What a group must reach.
     pub threshold: Option<Threshold>,
@@ -122,32 +122,34 @@ impl RuleState {
     pub async fn rows(&mut self, end: i64, stores: &[Store]) -> Result<RecordBatch> {
         let window = self.window_of(end);
         let next_start = window.0 + self.compiled.window.slide;
-        let mut states = Vec::new();
+        let mut groups = Vec::new();
         for part in &mut self.parts {
             let store = &stores[part.store];
             let wanted = match part.threshold {
-                Some(threshold) if store.keys_are_exact() => {
-                    Some(part.rolling.candidates(store, window, next_start, threshold)?)
-                }
-                _ => None,
+                Some(threshold) => Some(part.rolling.candidates(store, window, next_start, threshold)?),
+                None => None,
             };
             let nothing = wanted.as_ref().is_some_and(BTreeSet::is_empty);
-            states.push(if nothing { Vec::new() } else { store.window(&part.view, window, wanted.as_ref())? });
+            groups.push(if nothing {
+                RecordBatch::new_empty(Arc::clone(&part.view.schema))
+            } else {
+                store.window(&part.view, window, wanted.as_ref())?
+            });
         }
-        if states.iter().all(Vec::is_empty) {
+        if groups.iter().all(|groups| groups.num_rows() == 0) {
             return Ok(RecordBatch::new_empty(self.compiled.output_schema()));
         }
-        self.rows_of(states).await
+        self.rows_of(groups).await
     }
 
-    /// The rule's rows for these state rows, a list a part.
-    pub async fn rows_of(&self, states: Vec<Vec<RecordBatch>>) -> Result<RecordBatch> {
-        for (split, states) in self.compiled.splits.iter().zip(states) {
-            split.state_input.put(states);
+    /// The rule's rows for these groups, a batch a part.
+    pub async fn rows_of(&self, groups: Vec<RecordBatch>) -> Result<RecordBatch> {
+        for (split, groups) in self.compiled.splits.iter().zip(groups) {
+            split.groups.put(vec![groups]);
         }
         let rows = self.compiled.run_rest().await;
         for split in &self.compiled.splits {
-            split.state_input.put(Vec::new());
+            split.groups.put(Vec::new());
         }
         rows
     }

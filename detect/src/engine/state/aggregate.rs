@@ -3,15 +3,17 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, FieldRef, Schema, UInt64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
-use super::distinct::Distinct;
+use super::distinct::{self, Distinct};
+use super::fold::Fold;
 use crate::engine::monotone::{self, Argument};
 use crate::engine::program::{Expr, over};
 
@@ -28,12 +30,14 @@ pub struct Aggregate {
     small: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Kind {
     /// `count(*)`: the store counts rows anyway.
     Rows,
     /// `approx_distinct` by sketches.
     Distinct,
+    /// One value a group: an empty one.
+    Fold(Fold),
     /// DataFusion's accumulator.
     Other,
 }
@@ -53,6 +57,10 @@ impl Aggregate {
         let kind = match function.fun().name() {
             "count" if !function.is_distinct() && filter.is_none() && arguments.iter().all(never_null) => Kind::Rows,
             "approx_distinct" if states.len() == 1 && *states[0].data_type() == DataType::Binary => Kind::Distinct,
+            _ if states.len() == 1 => match arguments.first().map(|a| a.data_type(table)).transpose()? {
+                Some(argument) => Fold::of(function, &argument).map_or(Kind::Other, Kind::Fold),
+                None => Kind::Other,
+            },
             _ => Kind::Other,
         };
         let nothing = Argument { least: f64::NEG_INFINITY, most: f64::INFINITY, present: false };
@@ -86,22 +94,22 @@ impl Aggregate {
 
     /// Whether its state is the number of rows.
     pub fn counts_rows(&self) -> bool {
-        self.kind == Kind::Rows
+        matches!(self.kind, Kind::Rows)
     }
 
     /// Whether its state is a list of hashes or a sketch.
     pub fn is_sketch(&self) -> bool {
-        self.kind == Kind::Distinct
+        matches!(self.kind, Kind::Distinct)
     }
 
     /// Whether its arguments can be kept for later: they are small, and do not hold other memory alive.
     pub fn can_wait(&self) -> bool {
-        self.kind != Kind::Other || self.small
+        matches!(self.kind, Kind::Rows | Kind::Distinct) || self.small
     }
 
     /// Whether both have the same state at all times.
     pub fn same(&self, other: &Self) -> bool {
-        self.kind == Kind::Rows && other.kind == Kind::Rows
+        self.counts_rows() && other.counts_rows()
             || self.function.fun() == other.function.fun()
                 && self.function.is_distinct() == other.function.is_distinct()
                 && self.function.ignore_nulls() == other.function.ignore_nulls()
@@ -111,7 +119,7 @@ impl Aggregate {
 
     /// The expressions that it needs of each row.
     pub fn wanted(&self) -> impl Iterator<Item = &Expr> {
-        let arguments: &[Expr] = if self.kind == Kind::Rows { &[] } else { &self.arguments };
+        let arguments: &[Expr] = if self.counts_rows() { &[] } else { &self.arguments };
         arguments.iter().chain(&self.filter)
     }
 
@@ -125,7 +133,7 @@ impl Aggregate {
         let arguments: Vec<_> = self.arguments.iter().map(ToString::to_string).collect();
         let distinct = if self.function.is_distinct() { "DISTINCT " } else { "" };
         let filter = self.filter.as_ref().map(|f| format!(" FILTER ({f})")).unwrap_or_default();
-        if self.kind == Kind::Rows {
+        if self.counts_rows() {
             return "count(*)".into();
         }
         format!("{}({distinct}{}){filter}", self.function.fun().name(), arguments.join(", "))
@@ -133,14 +141,15 @@ impl Aggregate {
 
     /// The fields of its state, beside the number of rows that every group has.
     pub fn state_fields(&self) -> Result<Vec<FieldRef>> {
-        if self.kind == Kind::Rows { Ok(Vec::new()) } else { self.function.state_fields() }
+        if self.counts_rows() { Ok(Vec::new()) } else { self.function.state_fields() }
     }
 
     /// An empty accumulator.
     pub fn accumulator(&self) -> Result<Accumulator> {
-        Ok(match self.kind {
+        Ok(match &self.kind {
             Kind::Rows => Accumulator::Rows,
             Kind::Distinct => Accumulator::Distinct(Distinct::default()),
+            Kind::Fold(empty) => Accumulator::Fold(empty.clone()),
             Kind::Other if self.function.groups_accumulator_supported() => {
                 Accumulator::Other(Mutex::new(self.function.create_groups_accumulator()?))
             }
@@ -151,6 +160,26 @@ impl Aggregate {
                 }))))
             }
         })
+    }
+
+    /// The results of groups with these states, of which there is one each. `rows`: how many rows the groups have.
+    pub fn results(&self, states: &[ArrayRef], rows: &Int64Array) -> Result<ArrayRef> {
+        match &self.kind {
+            Kind::Rows => Ok(Arc::new(rows.clone())),
+            Kind::Distinct => distinct::estimates(&states[0]),
+            Kind::Fold(_) => Ok(Arc::clone(&states[0])),
+            Kind::Other => {
+                let mut accumulator = self.accumulator()?;
+                let groups: Vec<usize> = (0..rows.len()).collect();
+                accumulator.merge(states, &groups, rows.len())?;
+                accumulator.take_results(rows)
+            }
+        }
+    }
+
+    /// Whether one group's state can be had without touching the others.
+    pub fn can_peek(&self) -> bool {
+        !matches!(self.kind, Kind::Other)
     }
 }
 
@@ -171,8 +200,17 @@ pub enum Accumulator {
     Rows,
     /// Sketches.
     Distinct(Distinct),
+    /// One value a group.
+    Fold(Fold),
     /// DataFusion's. (The lock lets threads read what is beside it; it is never waited for.)
     Other(Mutex<Box<dyn GroupsAccumulator>>),
+}
+
+/// The rows that count: those of whom the filter is true, without `nulls`.
+pub fn counted(filter: Option<&BooleanArray>, nulls: Option<NullBuffer>) -> Option<NullBuffer> {
+    let Some(filter) = filter else { return nulls.filter(|n| n.null_count() > 0) };
+    let kept = filter.nulls().map_or_else(|| filter.values().clone(), |nulls| filter.values() & nulls.inner());
+    NullBuffer::union(Some(&NullBuffer::new(kept)), nulls.as_ref())
 }
 
 fn own(accumulator: &mut Mutex<Box<dyn GroupsAccumulator>>) -> &mut dyn GroupsAccumulator {
@@ -184,6 +222,7 @@ impl std::fmt::Debug for Accumulator {
         f.write_str(match self {
             Self::Rows => "Rows",
             Self::Distinct(_) => "Distinct",
+            Self::Fold(_) => "Fold",
             Self::Other(_) => "Other",
         })
     }
@@ -193,13 +232,22 @@ impl Accumulator {
     /// Adds rows to `total` groups.
     pub fn update(&mut self, inputs: &Inputs, rows: &RecordBatch, groups: &[usize], total: usize) -> Result<()> {
         let filter: Option<&BooleanArray> = inputs.filter.map(|at| rows.column(at).as_boolean());
+        let argument = || rows.column(inputs.arguments[0]);
         match self {
             Self::Rows => Ok(()),
-            Self::Distinct(distinct) if inputs.hashed => {
-                distinct.update_hashed(rows.column(inputs.arguments[0]).as_primitive(), groups, filter);
+            Self::Distinct(distinct) => {
+                let counted = counted(filter, argument().logical_nulls());
+                if inputs.hashed {
+                    distinct.update_hashed(argument().as_primitive::<UInt64Type>().values(), groups, counted.as_ref());
+                    return Ok(());
+                }
+                distinct.update(argument(), groups, counted.as_ref())
+            }
+            Self::Fold(fold) => {
+                let counted = counted(filter, argument().logical_nulls());
+                fold.update(argument(), groups, counted.as_ref(), total);
                 Ok(())
             }
-            Self::Distinct(distinct) => distinct.update(rows.column(inputs.arguments[0]), groups, filter),
             Self::Other(accumulator) => {
                 let arguments: Vec<ArrayRef> = inputs.arguments.iter().map(|&at| Arc::clone(rows.column(at))).collect();
                 own(accumulator).update_batch(&arguments, groups, filter, total)
@@ -212,6 +260,10 @@ impl Accumulator {
         match self {
             Self::Rows => Ok(()),
             Self::Distinct(distinct) => distinct.merge(&states[0], groups),
+            Self::Fold(fold) => {
+                fold.merge(&states[0], groups, total);
+                Ok(())
+            }
             Self::Other(accumulator) => own(accumulator).merge_batch(states, groups, total),
         }
     }
@@ -227,8 +279,10 @@ impl Accumulator {
 
     /// Before [`Accumulator::take_states`].
     pub fn settle(&mut self, total: usize) {
-        if let Self::Distinct(distinct) = self {
-            distinct.settle(total);
+        match self {
+            Self::Distinct(distinct) => distinct.settle(),
+            Self::Fold(fold) => fold.settle(total),
+            Self::Rows | Self::Other(_) => {}
         }
     }
 
@@ -242,10 +296,31 @@ impl Accumulator {
         match self {
             Self::Rows => Ok(Vec::new()),
             Self::Distinct(distinct) => Ok(vec![distinct.states(groups)?]),
+            Self::Fold(fold) => Ok(vec![fold.values(groups)?]),
             Self::Other(accumulator) => {
                 own(accumulator).state(if last { EmitTo::All } else { EmitTo::First(groups.len()) })
             }
         }
+    }
+
+    /// The results of all groups, which are settled. `rows`: how many rows they have.
+    pub fn take_results(&mut self, rows: &Int64Array) -> Result<ArrayRef> {
+        match self {
+            Self::Rows => Ok(Arc::new(rows.clone())),
+            Self::Distinct(distinct) => distinct::estimates(&distinct.states(0..rows.len())?),
+            Self::Fold(fold) => fold.values(0..rows.len()),
+            Self::Other(accumulator) => own(accumulator).evaluate(EmitTo::All),
+        }
+    }
+
+    /// The state of one group; `None` if the others would have to be touched.
+    pub fn peek(&self, group: usize) -> Result<Option<Vec<ArrayRef>>> {
+        Ok(match self {
+            Self::Rows => Some(Vec::new()),
+            Self::Distinct(distinct) => Some(vec![distinct.state(group)]),
+            Self::Fold(fold) => Some(vec![fold.values(group..group + 1)?]),
+            Self::Other(_) => None,
+        })
     }
 
     /// Memory, bytes.
@@ -253,6 +328,7 @@ impl Accumulator {
         match self {
             Self::Rows => 0,
             Self::Distinct(distinct) => distinct.size(),
+            Self::Fold(fold) => fold.size(),
             Self::Other(accumulator) => accumulator.lock().unwrap_or_else(PoisonError::into_inner).size(),
         }
     }

@@ -1,158 +1,211 @@
 //! `approx_distinct` for many groups: DataFusion's sketches, kept another way.
 //!
 //! DataFusion keeps a growing list of hashes for each group, so that every new client costs allocations, and every row a jump through
-//! memory. Here a row's hash is appended to one log; from time to time the log is sorted into the groups. What comes out is what
-//! DataFusion's own accumulator would give, bit for bit: up to [`SPARSE_LIMIT`] distinct hashes as they are, beyond that the
-//! registers of a `HyperLogLog` sketch (2^14 of them, standard error 0.8 %).
+//! memory. Here a row's hash is appended to a log; from time to time the log is sorted into the groups. All this is done in
+//! blocks of groups, so that what is sorted fits into a processor's cache and one group is found quickly. What comes out is
+//! what DataFusion's own accumulator would give, bit for bit: up to [`SPARSE_LIMIT`] distinct hashes as they are, beyond
+//! that the registers of a `HyperLogLog` sketch (2^14 of them, standard error 0.8 %).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt64Array};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, UInt64Array};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 use datafusion::common::{Result, exec_datafusion_err};
 
-/// More distinct hashes than these become a sketch. DataFusion refuses longer lists.
-const SPARSE_LIMIT: usize = 256;
-/// Registers of a sketch are addressed by so many bits of a hash.
-const PRECISION: u32 = 14;
-const REGISTERS: usize = 1 << PRECISION;
-/// The log is sorted in when it is this long, or as long as what is sorted already.
-const MIN_LOG: usize = 64 * 1024;
+use super::sketch::{self, Estimator, REGISTERS, SPARSE_LIMIT, Seen, observe};
+
+/// So many neighbouring groups are in the same block.
+const NEIGHBOURS: usize = 4096;
+/// Blocks, at most: after the last the first gets more groups.
+const BLOCKS: usize = 64;
+/// A block's log is sorted in when it is this long, or as long as what is sorted already.
+const MIN_LOG: usize = 4096;
 
 /// The distinct values of each group, about.
 #[derive(Debug, Default)]
 pub struct Distinct {
+    blocks: Vec<Block>,
+}
+
+/// Some of the groups, by numbers of their own.
+#[derive(Debug, Default)]
+struct Block {
     /// Not yet sorted in: the row's group and its value's hash.
     log: Vec<(u32, u64)>,
     /// Hashes by group, each once, ascending.
     sparse: Vec<u64>,
     /// Where each group ends in `sparse`.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     /// Groups that have outgrown `sparse`.
     dense: BTreeMap<u32, Box<[u8]>>,
 }
 
+/// A group's block, and its number there.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "groups have 32-bit numbers: a pane has no more groups than keys")]
+fn place(group: usize) -> (usize, u32) {
+    let neighbours = group / NEIGHBOURS;
+    (neighbours % BLOCKS, (neighbours / BLOCKS * NEIGHBOURS + group % NEIGHBOURS) as u32)
+}
+
 impl Distinct {
-    /// Adds a value for each row, unless it is NULL or filtered out.
-    pub fn update(&mut self, values: &ArrayRef, groups: &[usize], filter: Option<&BooleanArray>) -> Result<()> {
-        self.update_hashed(&hashes(values)?, groups, filter);
+    /// Adds a value for each row that `counted` lets through.
+    pub fn update(&mut self, values: &ArrayRef, groups: &[usize], counted: Option<&NullBuffer>) -> Result<()> {
+        let hashes = hashes(values)?;
+        self.update_hashed(hashes.values(), groups, counted);
         Ok(())
     }
 
     /// The same for values that are [`hashes`] already.
-    pub fn update_hashed(&mut self, hashes: &UInt64Array, groups: &[usize], filter: Option<&BooleanArray>) {
-        let kept = filter
-            .map(|f| NullBuffer::new(f.nulls().map_or_else(|| f.values().clone(), |nulls| f.values() & nulls.inner())));
-        let counted = NullBuffer::union(kept.as_ref(), hashes.nulls());
-        let entries = groups.iter().zip(hashes.values()).map(|(&group, &hash)| (narrow(group), hash));
+    pub fn update_hashed(&mut self, hashes: &[u64], groups: &[usize], counted: Option<&NullBuffer>) {
+        self.reach(groups);
         match counted {
-            None => self.log.extend(entries),
-            Some(counted) => self.log.extend(entries.zip(counted.iter()).filter(|(_, counts)| *counts).map(|(e, _)| e)),
+            None => groups.iter().zip(hashes).for_each(|(&group, &hash)| self.add(group, hash)),
+            Some(counted) => counted.valid_indices().for_each(|row| self.add(groups[row], hashes[row])),
         }
-        self.sort_in_if_due();
+        self.blocks.iter_mut().for_each(Block::sort_in_if_due);
     }
 
     /// Adds states that [`Distinct::states`] or DataFusion gave.
     pub fn merge(&mut self, states: &ArrayRef, groups: &[usize]) -> Result<()> {
         let states =
             states.as_binary_opt::<i32>().ok_or_else(|| exec_datafusion_err!("approx_distinct: not a state"))?;
+        self.reach(groups);
         for (&group, state) in groups.iter().zip(states) {
-            let (group, state) = (narrow(group), state.unwrap_or_default());
+            let (block, local) = place(group);
+            let (block, state) = (&mut self.blocks[block], state.unwrap_or_default());
             if state.len() == REGISTERS {
-                let registers = self.dense.entry(group).or_insert_with(|| vec![0; REGISTERS].into());
+                let registers = block.dense.entry(local).or_insert_with(|| vec![0; REGISTERS].into());
                 registers.iter_mut().zip(state).for_each(|(a, &b)| *a = b.max(*a));
             } else {
                 let hashes = state.as_chunks::<8>().0;
-                self.log.extend(hashes.iter().map(|hash| (group, u64::from_le_bytes(*hash))));
+                block.log.extend(hashes.iter().map(|hash| (local, u64::from_le_bytes(*hash))));
             }
         }
-        self.sort_in_if_due();
+        self.blocks.iter_mut().for_each(Block::sort_in_if_due);
         Ok(())
     }
 
-    /// Adds the values of some groups to what was seen elsewhere. `groups`: ascending, with the keys that they have in `seen`.
-    pub fn values(&self, groups: &BTreeMap<u32, u32>, seen: &mut BTreeMap<u32, Seen>) {
-        for (group, key) in groups {
-            let Some(seen) = seen.get_mut(key) else { continue };
-            seen.is_sketch |= self.dense.contains_key(group);
-            seen.hashes.extend_from_slice(&self.sparse[self.range(*group)]);
+    fn reach(&mut self, groups: &[usize]) {
+        let last = groups.iter().max().map_or(0, |last| last / NEIGHBOURS + 1).min(BLOCKS);
+        if last > self.blocks.len() {
+            self.blocks.resize_with(last, Block::default);
         }
-        for (group, hash) in &self.log {
-            if let Some(seen) = groups.get(group).and_then(|key| seen.get_mut(key)) {
-                seen.hashes.push(*hash);
-            }
-        }
+    }
+
+    #[inline]
+    fn add(&mut self, group: usize, hash: u64) {
+        let (block, local) = place(group);
+        self.blocks[block].log.push((local, hash));
+    }
+
+    /// Adds a group's values to what was seen elsewhere.
+    pub fn add_to(&self, group: usize, seen: &mut Seen) {
+        let (block, local) = place(group);
+        let Some(block) = self.blocks.get(block) else { return };
+        seen.is_sketch |= block.dense.contains_key(&local);
+        seen.hashes.extend_from_slice(&block.sparse[block.range(local)]);
+        seen.hashes.extend(block.log.iter().filter(|(group, _)| *group == local).map(|(_, hash)| *hash));
     }
 
     /// Sorts everything in. Before [`Distinct::states`].
-    pub fn settle(&mut self, groups: usize) {
-        self.sort_in(groups);
-        self.log = Vec::new();
+    pub fn settle(&mut self) {
+        for block in &mut self.blocks {
+            block.sort_in();
+            block.log = Vec::new();
+        }
     }
 
-    /// Bytes of a group's state.
+    /// Bytes of a settled group's state.
     pub fn state_len(&self, group: usize) -> usize {
-        if self.dense.contains_key(&narrow(group)) { REGISTERS } else { self.range(narrow(group)).len() * 8 }
+        let (block, local) = place(group);
+        self.blocks.get(block).map_or(0, |block| block.state_len(local))
     }
 
     /// The states of settled groups, as DataFusion's accumulator gives and takes them.
     pub fn states(&self, groups: Range<usize>) -> Result<ArrayRef> {
-        let total: usize = groups.clone().map(|g| self.state_len(g)).sum();
-        let mut bytes: Vec<u8> = Vec::with_capacity(total);
-        let mut offsets = Vec::with_capacity(groups.len() + 1);
-        offsets.push(0);
-        for group in groups {
-            match self.dense.get(&narrow(group)) {
-                Some(registers) => bytes.extend_from_slice(registers),
-                None => bytes.extend(self.sparse[self.range(narrow(group))].iter().flat_map(|hash| hash.to_le_bytes())),
-            }
-            let end =
-                i32::try_from(bytes.len()).map_err(|_| exec_datafusion_err!("approx_distinct: state above 2 GiB"))?;
-            offsets.push(end);
+        let lengths = groups.clone().map(|group| self.state_len(group));
+        let mut bytes: Vec<u8> = Vec::with_capacity(lengths.clone().sum());
+        for (block, local) in groups.map(place) {
+            self.blocks.get(block).into_iter().for_each(|block| block.write(local, &mut bytes));
         }
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Ok(Arc::new(BinaryArray::try_new(offsets, Buffer::from_vec(bytes), None)?))
+        i32::try_from(bytes.len()).map_err(|_| exec_datafusion_err!("approx_distinct: state above 2 GiB"))?;
+        Ok(Arc::new(BinaryArray::try_new(OffsetBuffer::from_lengths(lengths), Buffer::from_vec(bytes), None)?))
+    }
+
+    /// The state of one group, which need not be settled.
+    pub fn state(&self, group: usize) -> ArrayRef {
+        let (block, local) = place(group);
+        let mut seen = Seen::default();
+        self.add_to(group, &mut seen);
+        let distinct = sketch::distinct(&mut seen.hashes);
+        let hashes = &seen.hashes[..distinct];
+        let dense = self.blocks.get(block).and_then(|block| block.dense.get(&local));
+        let state = if dense.is_some() || distinct > SPARSE_LIMIT {
+            let mut registers = dense.map_or_else(|| vec![0; REGISTERS], |registers| registers.to_vec());
+            hashes.iter().for_each(|&hash| observe(&mut registers, hash));
+            registers
+        } else {
+            hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+        };
+        Arc::new(BinaryArray::from_iter_values([state]))
     }
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        self.log.capacity() * size_of::<(u32, u64)>()
-            + self.sparse.capacity() * 8
-            + self.ends.capacity() * 8
-            + self.dense.len() * (REGISTERS + 64)
+        self.blocks.iter().map(Block::size).sum()
+    }
+}
+
+impl Block {
+    fn range(&self, group: u32) -> Range<usize> {
+        let end = |group: usize| self.ends.get(group).map_or(self.sparse.len(), |end| *end as usize);
+        let group = group as usize;
+        (if group == 0 { 0 } else { end(group - 1) })..end(group)
     }
 
-    fn range(&self, group: u32) -> Range<usize> {
-        let group = group as usize;
-        let end = self.ends.get(group).copied().unwrap_or(self.sparse.len());
-        let start = if group == 0 { 0 } else { self.ends.get(group - 1).copied().unwrap_or(self.sparse.len()) };
-        start..end
+    fn state_len(&self, group: u32) -> usize {
+        if self.dense.contains_key(&group) { REGISTERS } else { self.range(group).len() * 8 }
+    }
+
+    fn write(&self, group: u32, bytes: &mut Vec<u8>) {
+        match self.dense.get(&group) {
+            Some(registers) => bytes.extend_from_slice(registers),
+            None => bytes.extend(self.sparse[self.range(group)].iter().flat_map(|hash| hash.to_le_bytes())),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.log.capacity() * size_of::<(u32, u64)>()
+            + self.sparse.capacity() * 8
+            + self.ends.capacity() * 4
+            + self.dense.len() * (REGISTERS + 64)
     }
 
     fn sort_in_if_due(&mut self) {
         if self.log.len() >= MIN_LOG.max(self.sparse.len()) {
-            let groups = self.log.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or(0);
-            self.sort_in(groups.max(self.ends.len()));
+            self.sort_in();
         }
     }
 
-    fn sort_in(&mut self, groups: usize) {
-        let groups = groups.max(self.ends.len());
+    fn sort_in(&mut self) {
+        let logged = self.log.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or(0);
+        let groups = logged.max(self.ends.len());
         // Room for each group: what it has, and what the log has for it.
         let mut next = vec![0usize; groups + 1];
         for (group, _) in &self.log {
             next[*group as usize + 1] += 1;
         }
-        for group in 0..groups {
-            next[group + 1] += next[group] + self.range(narrow(group)).len();
+        for (group, local) in (0..groups).zip(0..) {
+            next[group + 1] += next[group] + self.range(local).len();
         }
         let mut sorted = vec![0u64; next[groups]];
         let starts = next.clone();
-        for (group, next) in next.iter_mut().enumerate().take(groups) {
-            let old = self.range(narrow(group));
+        for (next, local) in next.iter_mut().zip(0..).take(groups) {
+            let old = self.range(local);
             sorted[*next..*next + old.len()].copy_from_slice(&self.sparse[old.clone()]);
             *next += old.len();
         }
@@ -165,24 +218,32 @@ impl Distinct {
         // Each once, closing the gaps; what has too many becomes a sketch.
         let mut ends = Vec::with_capacity(groups);
         let mut written = 0;
-        for group in 0..groups {
+        for (group, local) in (0..groups).zip(0..) {
             let range = starts[group]..starts[group + 1];
-            let kept = distinct(&mut sorted[range.clone()]);
-            let slot = self.dense.get_mut(&narrow(group));
-            if kept > SPARSE_LIMIT || slot.is_some() {
-                let registers = self.dense.entry(narrow(group)).or_insert_with(|| vec![0; REGISTERS].into());
+            let kept = sketch::distinct(&mut sorted[range.clone()]);
+            if kept > SPARSE_LIMIT || self.dense.contains_key(&local) {
+                let registers = self.dense.entry(local).or_insert_with(|| vec![0; REGISTERS].into());
                 sorted[range.start..range.start + kept].iter().for_each(|&hash| observe(registers, hash));
             } else {
                 sorted.copy_within(range.start..range.start + kept, written);
                 written += kept;
             }
-            ends.push(written);
+            // A block's log was shorter than 4 billion rows.
+            ends.push(u32::try_from(written).unwrap_or(u32::MAX));
         }
         sorted.truncate(written);
         sorted.shrink_to_fit();
         self.sparse = sorted;
         self.ends = ends;
     }
+}
+
+/// The number of distinct values in each state, about.
+pub fn estimates(states: &ArrayRef) -> Result<ArrayRef> {
+    let states = states.as_binary_opt::<i32>().ok_or_else(|| exec_datafusion_err!("approx_distinct: not a state"))?;
+    let mut estimator = Estimator::default();
+    let estimates = states.iter().map(|state| estimator.estimate(state.unwrap_or_default()));
+    Ok(Arc::new(UInt64Array::from_iter_values(estimates)))
 }
 
 /// The hash of each value, as sketches know it.
@@ -192,73 +253,12 @@ pub fn hashes(values: &ArrayRef) -> Result<UInt64Array> {
     Ok(UInt64Array::new(hashes.into(), values.logical_nulls()))
 }
 
-/// The values that one key has in several states.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Their hashes; one may come more than once.
-    hashes: Vec<u64>,
-    /// There were too many to list them.
-    is_sketch: bool,
-    /// So many rows more, not yet in any state.
-    pub more: u64,
-}
-
-impl Seen {
-    /// Adds a state.
-    pub fn add_state(&mut self, state: &[u8]) {
-        self.is_sketch |= state.len() == REGISTERS;
-        if state.len() != REGISTERS {
-            self.hashes.extend(state.as_chunks::<8>().0.iter().map(|hash| u64::from_le_bytes(*hash)));
-        }
-    }
-
-    /// There are no more distinct values than this.
-    pub fn at_most(mut self) -> u64 {
-        if self.is_sketch { u64::MAX } else { distinct(&mut self.hashes) as u64 + self.more }
-    }
-}
-
-/// No more distinct values than this are in a state.
-pub fn at_most(state: &[u8]) -> u64 {
-    if state.len() == REGISTERS { u64::MAX / 4096 } else { state.len() as u64 / 8 }
-}
-
-/// Sorts, and moves each value once to the front: how many they are.
-fn distinct(hashes: &mut [u64]) -> usize {
-    if hashes.len() < 2 {
-        return hashes.len();
-    }
-    hashes.sort_unstable();
-    let mut kept = 1;
-    for i in 1..hashes.len() {
-        if hashes[i] != hashes[kept - 1] {
-            hashes[kept] = hashes[i];
-            kept += 1;
-        }
-    }
-    kept
-}
-
-/// A sketch's register is chosen by a hash's low bits and remembers the longest run of zeros in the others.
-fn observe(registers: &mut [u8], hash: u64) {
-    #[expect(clippy::cast_possible_truncation, reason = "14 bits")]
-    let index = (hash & (REGISTERS as u64 - 1)) as usize;
-    let zeros = ((hash >> PRECISION) | (1 << (64 - PRECISION))).trailing_zeros() + 1;
-    registers[index] = registers[index].max(u8::try_from(zeros).unwrap_or(u8::MAX));
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "keys have 32-bit numbers, and a pane has no more groups than keys"
-)]
-fn narrow(group: usize) -> u32 {
-    group as u32
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::aggregate::counted;
     use super::*;
-    use arrow::array::StringViewArray;
+    use arrow::array::{BooleanArray, StringViewArray};
+    use arrow::datatypes::UInt64Type;
     use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
     use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
     use datafusion::physical_expr::aggregate::AggregateExprBuilder;
@@ -275,38 +275,49 @@ mod tests {
         builder.schema(schema).alias("x").build().unwrap().create_groups_accumulator().unwrap()
     }
 
+    /// Groups that are used lie in several blocks, and share some.
+    const STEP: usize = NEIGHBOURS * BLOCKS / 3;
+    const GROUPS: usize = 6 * STEP; // the last are empty
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-        /// Rows in batches, states merged into others: the states are those of DataFusion.
+        /// Rows in batches, states merged into others: the states and estimates are those of DataFusion.
         #[test]
         fn states_are_those_of_datafusion(
             batches in proptest::collection::vec((proptest::collection::vec((0usize..5, 0u32..3000, 0u8..8), 0..600), any::<bool>()), 1..6),
         ) {
-            const GROUPS: usize = 6; // one stays empty
+            let used: Vec<usize> = (0..6).map(|group| group * STEP).collect();
+            let all = |ours: &mut Distinct| {
+                ours.settle();
+                let states: Vec<ArrayRef> = used.iter().map(|&group| ours.states(group..group + 1).unwrap()).collect();
+                arrow::compute::concat(&states.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
+            };
             let (mut ours, mut merged, mut theirs) = (Distinct::default(), Distinct::default(), theirs());
             for (rows, merge) in &batches {
                 let values = rows.iter().map(|(_, v, n)| (*n > 0).then(|| format!("value-{v}"))).collect::<StringViewArray>();
                 let values: ArrayRef = Arc::new(values);
-                let groups: Vec<usize> = rows.iter().map(|(g, _, _)| *g).collect();
+                let groups: Vec<usize> = rows.iter().map(|(g, _, _)| g * STEP).collect();
                 let filter: BooleanArray = rows.iter().map(|(_, _, n)| if *n == 7 { None } else { Some(*n != 6) }).collect();
-                ours.update(&values, &groups, Some(&filter)).unwrap();
+                ours.update(&values, &groups, counted(Some(&filter), values.logical_nulls()).as_ref()).unwrap();
                 theirs.update_batch(std::slice::from_ref(&values), &groups, Some(&filter), GROUPS).unwrap();
                 if *merge {
-                    ours.settle(GROUPS);
-                    merged.merge(&ours.states(0..GROUPS).unwrap(), &(0..GROUPS).collect::<Vec<_>>()).unwrap();
+                    merged.merge(&all(&mut ours), &used).unwrap();
                     ours = Distinct::default();
                 }
             }
-            ours.settle(GROUPS);
-            merged.merge(&ours.states(0..GROUPS).unwrap(), &(0..GROUPS).collect::<Vec<_>>()).unwrap();
-            merged.settle(GROUPS);
-            let mut seen: BTreeMap<u32, Seen> = (0..6).map(|key| (key, Seen::default())).collect();
-            merged.values(&(0..6).map(|group| (group, group)).collect(), &mut seen);
-            let bound: Vec<u64> = seen.into_values().map(Seen::at_most).collect();
-            let states = merged.states(0..GROUPS).unwrap();
+            let unsettled: Vec<ArrayRef> = used.iter().map(|&group| ours.state(group)).collect();
+            let states = all(&mut ours);
+            for (row, state) in unsettled.iter().enumerate() {
+                prop_assert_eq!(state.as_binary::<i32>().value(0), states.as_binary::<i32>().value(row));
+            }
+            merged.merge(&states, &used).unwrap();
+            let states = all(&mut merged);
             let expected = theirs.state(EmitTo::All).unwrap().remove(0);
+            theirs.merge_batch(std::slice::from_ref(&expected), &(0..GROUPS).collect::<Vec<_>>(), GROUPS).unwrap();
+            let numbers = theirs.evaluate(EmitTo::All).unwrap();
+            let estimates = estimates(&states).unwrap();
             let (states, expected) = (states.as_binary::<i32>(), expected.as_binary::<i32>());
-            for (group, bound) in bound.into_iter().enumerate() {
+            for (row, &group) in used.iter().enumerate() {
                 // A list and a sketch of it say the same: which one it is, is a matter of when it was sorted.
                 let registers = |state: &[u8]| {
                     if state.len() == REGISTERS { return state.to_vec() }
@@ -314,9 +325,13 @@ mod tests {
                     state.as_chunks::<8>().0.iter().for_each(|h| observe(&mut registers, u64::from_le_bytes(*h)));
                     registers
                 };
-                prop_assert_eq!(registers(states.value(group)), registers(expected.value(group)));
-                prop_assert!(states.value(group).len() == REGISTERS || states.value(group).len() <= SPARSE_LIMIT * 8);
-                prop_assert!(bound >= states.value(group).len() as u64 / 8 || states.value(group).len() == REGISTERS);
+                prop_assert_eq!(registers(states.value(row)), registers(expected.value(group)));
+                prop_assert!(states.value(row).len() == REGISTERS || states.value(row).len() <= SPARSE_LIMIT * 8);
+                let (ours, theirs) = (estimates.as_primitive::<UInt64Type>(), numbers.as_primitive::<UInt64Type>());
+                prop_assert_eq!(ours.value(row), theirs.value(group));
+                let mut seen = Seen::default();
+                merged.add_to(group, &mut seen);
+                prop_assert!(seen.at_most() >= states.value(row).len() as u64 / 8 || states.value(row).len() == REGISTERS);
             }
         }
     }

@@ -11,7 +11,7 @@ use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, LargeStringBuilder, StringBuilder, StringViewBuilder, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -106,11 +106,6 @@ impl Keys {
         }
     }
 
-    /// Whether two keys are the same exactly if SQL groups them together. (Floats have two zeros.)
-    pub fn are_exact(&self) -> bool {
-        !self.types.iter().any(|t| t.is_floating() || t.is_nested())
-    }
-
     /// Memory, bytes.
     pub fn size(&self) -> usize {
         let words = |columns: &[Column]| columns.iter().map(|c| c.words.size()).sum::<usize>();
@@ -141,7 +136,8 @@ impl Keys {
                 packed.into_iter().try_for_each(|key| table.number(key).map(|n| numbers.push(n)))
             }
             Codec::Rows(converter, table) => {
-                let rows = converter.convert_columns(columns)?;
+                let columns: Vec<ArrayRef> = columns.iter().map(one_zero).collect();
+                let rows = converter.convert_columns(&columns)?;
                 rows.iter().try_for_each(|row| table.number(row.as_ref().into()).map(|n| numbers.push(n)))
             }
         }
@@ -171,6 +167,15 @@ impl Keys {
     /// No keys, of the same columns.
     pub fn emptied(&self) -> Result<Self> {
         Self::new(&self.types)
+    }
+}
+
+/// SQL groups both zeros of floats together.
+fn one_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x + 0.0)),
+        DataType::Float32 => Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| x + 0.0)),
+        _ => Arc::clone(column),
     }
 }
 

@@ -6,8 +6,8 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use datafusion::common::Result;
 
-use super::distinct::Seen;
-use super::pane::{Layer, Live};
+use super::pane::{Finished, Layer, Live, Pane};
+use super::sketch::Seen;
 use super::watch::{self, Watch};
 use super::{PaneKey, Store};
 
@@ -49,7 +49,7 @@ impl Store {
                     break;
                 }
                 let at: Vec<u32> = (0u32..).zip(numbers).filter(|(_, n)| **n == key).map(|(row, _)| row).collect();
-                let before = self.sealed_states(watch.window(), key)?;
+                let before = self.states_so_far(watch.window(), key)?;
                 let rows = take_record_batch(rows, &UInt32Array::from(at))?;
                 looks.push(Look { watch: number, key, window: watch.window(), before, rows });
             }
@@ -78,21 +78,22 @@ impl Store {
                 }
             }
             if let Some(live) = &pane.live {
-                live.distinct_values(aggregate, &mut seen);
+                seen.iter_mut().for_each(|(key, seen)| live.add_distinct(aggregate, *key, seen));
             }
         }
         Ok(seen.into_iter().map(|(key, s)| (key, least.saturating_sub(s.at_most()))).collect())
     }
 
-    /// The states of a key in a window, without what came late; what is being aggregated is sealed for it.
-    fn sealed_states(&mut self, (from, to): (i64, i64), key: u32) -> Result<Vec<Layer>> {
+    /// The states of a key in a window, without what came late.
+    fn states_so_far(&mut self, (from, to): (i64, i64), key: u32) -> Result<Vec<Layer>> {
         let mut found = Vec::new();
         let range = PaneKey { pane: from, first_end: i64::MIN }..PaneKey { pane: to, first_end: i64::MIN };
-        for (at, pane) in self.panes.range_mut(range) {
-            if at.first_end > to {
-                continue;
+        for (_, pane) in self.panes.range_mut(range).filter(|(at, _)| at.first_end <= to) {
+            match peek(pane, key)? {
+                Peeked::State(state) => found.push(state),
+                Peeked::Nothing => {}
+                Peeked::Hidden => pane.seal(&mut self.next_number)?,
             }
-            pane.seal(&mut self.next_number)?;
             for layer in &pane.layers {
                 let groups = layer.groups_of(&BTreeSet::from([key]));
                 if !groups.is_empty() {
@@ -103,11 +104,25 @@ impl Store {
         Ok(found)
     }
 
-    /// The states of a look's key with the first `rows` of the rows at hand.
-    pub fn states_of(&self, look: &Look, rows: usize) -> Result<Vec<Layer>> {
+    /// A look's key with the first `rows` of the rows at hand.
+    pub fn group_of(&self, look: &Look, rows: usize) -> Result<Finished> {
         let mut live = Live::new(&self.aggregates)?;
+        look.before.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
         live.update(&vec![look.key; rows], &look.rows.slice(0, rows), &self.inputs)?;
-        let mut number = u64::MAX / 2;
-        Ok(look.before.iter().cloned().chain(live.seal(&mut number)?).collect())
+        live.finish()
     }
+}
+
+/// What can be seen of a key in what is being aggregated.
+enum Peeked {
+    Nothing,
+    State(Layer),
+    /// Something, but not by itself.
+    Hidden,
+}
+
+fn peek(pane: &Pane, key: u32) -> Result<Peeked> {
+    let Some(live) = &pane.live else { return Ok(Peeked::Nothing) };
+    let Some(group) = live.group_of(key) else { return Ok(Peeked::Nothing) };
+    Ok(live.peek(group)?.map_or(Peeked::Hidden, Peeked::State))
 }

@@ -19,9 +19,11 @@ mod distinct;
 pub mod durable;
 mod keys;
 mod later;
+mod fold;
 pub mod look;
 pub mod pane;
 pub mod rolling;
+mod sketch;
 pub mod source;
 pub mod watch;
 mod words;
@@ -30,7 +32,7 @@ use aggregate::{Aggregate, Inputs};
 use keys::Keys;
 use later::Later;
 pub use look::Look;
-use pane::{Layer, Live, Pane};
+use pane::{Finished, Layer, Live, Pane};
 pub use rolling::Rolling;
 pub use source::Source;
 pub use watch::{Threshold, Watch};
@@ -72,16 +74,16 @@ impl Grouping {
     }
 }
 
-/// A rule's view of a store: how its own state rows are made of the store's.
+/// A rule's view of a store: how the rows of its aggregate are made of the store's.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Schema of the rule's state rows.
+    /// Schema of the rows.
     pub schema: SchemaRef,
     /// What stands in each of its columns.
     pub columns: Vec<ViewColumn>,
 }
 
-/// A column of a rule's state rows.
+/// A column of a rule's aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewColumn {
     /// The window's first instant.
@@ -90,8 +92,8 @@ pub enum ViewColumn {
     End,
     /// A key of the store.
     Key(usize),
-    /// A state of the store's layers.
-    State(usize),
+    /// An aggregate of the store.
+    Aggregate(usize),
 }
 
 /// The groups of one [`Grouping`], pane by pane.
@@ -247,18 +249,13 @@ impl Store {
     /// Keeps rows as they are and aggregates only what a window asks for: for rules that ask for few groups. Not possible with
     /// arguments of text, or where open windows are looked at.
     pub fn aggregate_later(&mut self) {
-        let fits = self.watches.is_empty() && self.keys_are_exact() && self.aggregates.iter().all(Aggregate::can_wait);
+        let fits = self.watches.is_empty() && self.aggregates.iter().all(Aggregate::can_wait);
         self.later = fits.then(|| Later::new(&self.aggregates, &self.inputs));
     }
 
     /// Whether rows wait to be aggregated.
     pub fn aggregates_later(&self) -> bool {
         self.later.is_some()
-    }
-
-    /// Whether two groups here are two groups in SQL.
-    pub fn keys_are_exact(&self) -> bool {
-        self.keys.are_exact()
     }
 
     /// Splits rows by their pane.
@@ -304,55 +301,57 @@ impl Store {
         self.panes.keys().copied()
     }
 
-    /// The state rows of a window as a rule sees them; only of the keys that `wanted` has, if given.
-    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<Vec<RecordBatch>> {
-        let mut rows = Vec::new();
-        for layer in self.logged(window, wanted)? {
-            rows.push(self.state_rows(view, window, &layer)?);
-        }
+    /// The groups of a window as a rule sees them; only those of the keys that `wanted` has, if given.
+    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<RecordBatch> {
+        let mut layers = Vec::new();
         for layer in self.layers(window) {
-            let layer = match wanted {
-                None => layer.clone(),
-                Some(wanted) => layer.select(&layer.groups_of(wanted))?,
-            };
-            if !layer.keys.is_empty() {
-                rows.push(self.state_rows(view, window, &layer)?);
-            }
+            layers.push(match wanted {
+                None => Cow::Borrowed(layer),
+                Some(wanted) => Cow::Owned(layer.select(&layer.groups_of(wanted))?),
+            });
         }
-        Ok(rows)
+        layers.retain(|layer| !layer.keys.is_empty());
+        let finished = match (&layers[..], &self.later) {
+            ([layer], None) => layer.finish(&self.aggregates)?,
+            (layers, later) => {
+                let mut live = Live::new(&self.aggregates)?;
+                layers.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
+                if let Some(later) = later {
+                    for pane in self.panes_of(window) {
+                        pane.log.replay(wanted, self.keys.len(), &mut live, &later.inputs)?;
+                    }
+                }
+                live.finish()?
+            }
+        };
+        self.seen_by(view, window, &finished)
     }
 
-    /// What waits to be aggregated for a window.
-    fn logged(&self, (start, end): (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<Vec<Layer>> {
-        let Some(later) = &self.later else { return Ok(Vec::new()) };
+    /// The panes that count for a window.
+    fn panes_of(&self, (start, end): (i64, i64)) -> impl Iterator<Item = &Pane> {
         let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
-        let mut live = Live::new(&self.aggregates)?;
-        for (_, pane) in self.panes.range(range).filter(|(key, _)| key.first_end <= end) {
-            pane.log.replay(wanted, self.keys.len(), &mut live, &later.inputs)?;
-        }
-        live.seal(&mut (u64::MAX / 2))
+        self.panes.range(range).filter(move |(key, _)| key.first_end <= end).map(|(_, pane)| pane)
     }
 
     /// The layers that count for a window.
-    fn layers(&self, (start, end): (i64, i64)) -> impl Iterator<Item = &Layer> {
-        let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
-        self.panes.range(range).filter(move |(key, _)| key.first_end <= end).flat_map(|(_, pane)| &pane.layers)
+    fn layers(&self, window: (i64, i64)) -> impl Iterator<Item = &Layer> {
+        self.panes_of(window).flat_map(|pane| &pane.layers)
     }
 
-    /// A layer as a rule sees it.
-    pub fn state_rows(&self, view: &View, (start, end): (i64, i64), layer: &Layer) -> Result<RecordBatch> {
-        let keys = self.keys.values(&layer.keys)?;
+    /// Groups as a rule sees them.
+    pub fn seen_by(&self, view: &View, (start, end): (i64, i64), groups: &Finished) -> Result<RecordBatch> {
+        let keys = self.keys.values(&groups.keys)?;
         let bound = |at: i64, i: usize| -> ArrayRef {
-            let bound = TimestampMicrosecondArray::from_value(at, layer.keys.len());
+            let bound = TimestampMicrosecondArray::from_value(at, groups.keys.len());
             Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
         };
         let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
             ViewColumn::Start => bound(start, i),
             ViewColumn::End => bound(end, i),
             ViewColumn::Key(at) => Arc::clone(&keys[at]),
-            ViewColumn::State(at) => Arc::clone(&layer.states[at]),
+            ViewColumn::Aggregate(at) => Arc::clone(&groups.results[at]),
         });
-        let options = RecordBatchOptions::new().with_row_count(Some(layer.keys.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(groups.keys.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
     }
 

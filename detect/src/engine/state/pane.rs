@@ -1,6 +1,6 @@
 //! The groups of one pane: those that are being aggregated, and layers of states that are done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -10,8 +10,8 @@ use arrow::datatypes::Int64Type;
 use datafusion::common::Result;
 
 use super::aggregate::{Accumulator, Aggregate, Inputs};
-use super::distinct::Seen;
 use super::later::Log;
+use super::sketch::Seen;
 
 /// No group of the pane.
 const NONE: u32 = u32::MAX;
@@ -64,6 +64,17 @@ impl Layer {
         self.states[0].as_primitive::<Int64Type>()
     }
 
+    /// The results of its groups, which are in no other layer.
+    pub fn finish(&self, aggregates: &[Aggregate]) -> Result<Finished> {
+        let mut at = 1;
+        let result = |aggregate: &Aggregate| {
+            let width = aggregate.state_fields()?.len();
+            at += width;
+            aggregate.results(&self.states[at - width..at], self.rows())
+        };
+        Ok(Finished { keys: self.keys.to_vec(), results: aggregates.iter().map(result).collect::<Result<_>>()? })
+    }
+
     /// Only these groups.
     pub fn select(&self, groups: &[u32]) -> Result<Self> {
         let keys = groups.iter().map(|&g| self.keys[g as usize]).collect();
@@ -78,6 +89,15 @@ impl Layer {
             + self.order.get().map_or(0, Vec::len) * 8
             + self.states.iter().map(Array::get_array_memory_size).sum::<usize>()
     }
+}
+
+/// Groups with what their aggregates are.
+#[derive(Debug)]
+pub struct Finished {
+    /// The groups' keys.
+    pub keys: Vec<u32>,
+    /// One array an aggregate.
+    pub results: Vec<ArrayRef>,
 }
 
 /// Groups that are being aggregated.
@@ -152,12 +172,35 @@ impl Live {
         Ok(())
     }
 
-    /// Adds the values that an `approx_distinct` has seen for some keys.
-    pub fn distinct_values(&self, aggregate: usize, seen: &mut BTreeMap<u32, Seen>) {
-        let Accumulator::Distinct(distinct) = &self.accumulators[aggregate] else { return };
-        let group = |key: &u32| self.groups.get(*key as usize).copied().filter(|g| *g != NONE);
-        let groups = seen.keys().filter_map(|key| Some((group(key)?, *key))).collect();
-        distinct.values(&groups, seen);
+    /// The group of a key, if it has one.
+    pub fn group_of(&self, key: u32) -> Option<usize> {
+        self.groups.get(key as usize).filter(|group| **group != NONE).map(|group| *group as usize)
+    }
+
+    /// Adds the values that an `approx_distinct` has seen for a key.
+    pub fn add_distinct(&self, aggregate: usize, key: u32, seen: &mut Seen) {
+        if let (Accumulator::Distinct(distinct), Some(group)) = (&self.accumulators[aggregate], self.group_of(key)) {
+            distinct.add_to(group, seen);
+        }
+    }
+
+    /// The state of one group, if that can be had by itself.
+    pub fn peek(&self, group: usize) -> Result<Option<Layer>> {
+        let mut states: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![self.rows[group]]))];
+        for accumulator in &self.accumulators {
+            let Some(more) = accumulator.peek(group)? else { return Ok(None) };
+            states.extend(more);
+        }
+        Ok(Some(Layer::new(u64::MAX, [self.keys[group]].into(), states)))
+    }
+
+    /// The results.
+    pub fn finish(mut self) -> Result<Finished> {
+        let total = self.keys.len();
+        self.accumulators.iter_mut().for_each(|a| a.settle(total));
+        let rows = Int64Array::from(self.rows);
+        let results = self.accumulators.iter_mut().map(|a| a.take_results(&rows)).collect::<Result<_>>()?;
+        Ok(Finished { keys: self.keys, results })
     }
 
     /// The states, in layers of bounded size. Their numbers count from `next` on.

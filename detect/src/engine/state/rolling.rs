@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::watch::{Threshold, in_time};
-use super::{PaneKey, Store, distinct};
+use super::{PaneKey, Store, sketch};
 use arrow::array::AsArray;
 use datafusion::common::Result;
 
@@ -106,7 +106,7 @@ fn retain_distinct(
         let states = layer.states[state].as_binary::<i32>();
         for group in layer.groups_of(candidates) {
             let bound = bounds.entry(layer.keys[group as usize]).or_default();
-            *bound = bound.saturating_add(distinct::at_most(states.value(group as usize)));
+            *bound = bound.saturating_add(sketch::at_most(states.value(group as usize)));
         }
     }
     candidates.retain(|key| bounds.get(key).is_some_and(|&bound| bound >= least));
