@@ -145,8 +145,10 @@ pub async fn compile(
             .problem_at("GROUP BY", "this rule's aggregate cannot run incrementally")
             .with_help("group by window_start, window_end and the rule's keys with ordinary aggregates"));
     }
-    let lowest: Vec<_> =
-        splits.iter().map(|s| monotone::Lowest { input: &s.groups, keys: s.keys.len(), aggregates: &s.aggregates }).collect();
+    let lowest: Vec<_> = splits
+        .iter()
+        .map(|s| monotone::Lowest { input: &s.groups, keys: s.keys.len(), aggregates: &s.aggregates })
+        .collect();
     let findings = monotone::analyse(&rest, &lowest);
     splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
     Ok(CompiledRule { rule: Arc::new(rule.clone()), window, splits, baselines: slots, columns, rest, context })
@@ -299,12 +301,7 @@ impl Key {
 }
 
 impl Split {
-    fn new(
-        partial: &AggregateExec,
-        schema: SchemaRef,
-        input: &Arc<Slot>,
-        context: &Arc<TaskContext>,
-    ) -> Result<Self> {
+    fn new(partial: &AggregateExec, schema: SchemaRef, input: &Arc<Slot>, context: &Arc<TaskContext>) -> Result<Self> {
         let (source, columns, table) = match flatten(partial.input())? {
             Some(flat) => (Source::requests(flat.filters), flat.columns, paned_schema()),
             None => below(partial, input, context)?,

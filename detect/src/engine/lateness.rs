@@ -5,11 +5,10 @@
 //! can say the same.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{filter_record_batch, max, min};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 use tripline_ingest::table::columns;
 
@@ -29,7 +28,7 @@ pub struct FileRows {
 /// Rows, and which windows they are late for.
 #[derive(Debug)]
 pub struct Paned {
-    /// Rows of [`super::compile::paned_schema`].
+    /// Rows as stores take them.
     pub rows: RecordBatch,
     /// `Some(e)`: late for windows that end before `e`. `None`: in time for all.
     pub late_until: Option<i64>,
@@ -56,14 +55,13 @@ impl FileRows {
 }
 
 /// Puts rows that are late for the same windows together; most often that is one group. `floor`: windows that end at or before it
-/// are closed already, whatever the file says.
-pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRef) -> Result<Vec<Paned>> {
+/// are closed already, whatever the file says. `rows`: the file's rows as stores take them.
+pub fn assign(file: &FileRows, rows: &RecordBatch, window: WindowSpec, floor: i64) -> Result<Vec<Paned>> {
     let Some(oldest) = min(file.ts()) else { return Ok(Vec::new()) };
     let watermark = file.newest().map_or(i64::MIN, |n| n.saturating_sub(file.lateness)).max(floor);
     // The common case, settled for the whole batch: even the oldest row is in time for its first window.
     if window.pane(oldest) + window.slide > watermark {
-        let rows = with_bounds(&file.rows, schema)?;
-        return Ok(vec![Paned { rows, late_until: None }]);
+        return Ok(vec![Paned { rows: rows.clone(), late_until: None }]);
     }
     let mut groups: BTreeMap<Option<i64>, Vec<usize>> = BTreeMap::new();
     for (i, (&ts, seen)) in file.ts().values().iter().zip(file.watermarks()).enumerate() {
@@ -78,23 +76,14 @@ pub fn assign(file: &FileRows, window: WindowSpec, floor: i64, schema: &SchemaRe
     }
     groups
         .into_iter()
-        .map(|(late_until, rows)| {
-            let mut mask = vec![false; file.rows.num_rows()];
-            for i in rows {
+        .map(|(late_until, at)| {
+            let mut mask = vec![false; rows.num_rows()];
+            for i in at {
                 mask[i] = true;
             }
-            let rows = filter_record_batch(&file.rows, &BooleanArray::from(mask))?;
-            Ok(Paned { rows: with_bounds(&rows, schema)?, late_until })
+            Ok(Paned { rows: filter_record_batch(rows, &BooleanArray::from(mask))?, late_until })
         })
         .collect()
-}
-
-/// Below its lowest aggregate a rule carries the window's bounds along and does nothing else with them. Both are the row's `ts` there:
-/// which pane that is in, is the store's business.
-fn with_bounds(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let ts = rows.column(columns::TS);
-    let columns = rows.columns().iter().cloned().chain([Arc::clone(ts), Arc::clone(ts)]).collect();
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 /// A row that is late for at least one window of some rule.
@@ -134,6 +123,7 @@ mod tests {
     use super::*;
     use arrow::array::ArrayRef;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn file(ts: &[i64], newest_before: Option<i64>, lateness: i64) -> FileRows {
         let schema = tripline_ingest::schema();

@@ -23,6 +23,7 @@ use crate::rules::Rule;
 use baseline::Baseline;
 use compile::{CompiledRule, compile};
 use lateness::{Late, Paned};
+use prepared::Prepared;
 use rule::RuleState;
 use state::{Look, Store};
 use tasks::each;
@@ -40,6 +41,7 @@ mod hostile;
 pub mod lateness;
 pub(crate) mod leaf;
 pub mod monotone;
+mod prepared;
 pub mod program;
 #[cfg(test)]
 mod refusals;
@@ -82,7 +84,7 @@ pub struct Engine {
     closed_to: i64,
     /// Newest `ts` taken in, µs.
     newest: i64,
-    schema: SchemaRef,
+    prepared: Prepared,
     late_rows: u64,
     /// Windows of baselines that the last checkpoint holds.
     saved_baselines: BTreeMap<String, BTreeSet<i64>>,
@@ -110,7 +112,7 @@ impl Engine {
             baselines: BTreeMap::new(),
             closed_to: i64::MIN,
             newest: i64::MIN,
-            schema: compile::paned_schema(),
+            prepared: Prepared::default(),
             late_rows: 0,
             saved_baselines: BTreeMap::new(),
             saved_stores: BTreeSet::new(),
@@ -192,7 +194,9 @@ impl Engine {
 
     /// Memory that is held, bytes.
     pub fn state_bytes(&self) -> usize {
-        self.stores.iter().map(Store::size).sum::<usize>() + self.rules.iter().map(RuleState::size).sum::<usize>()
+        self.prepared.size()
+            + self.stores.iter().map(Store::size).sum::<usize>()
+            + self.rules.iter().map(RuleState::size).sum::<usize>()
     }
 
     /// The kinds of windows that the rules have.
@@ -209,17 +213,17 @@ impl Engine {
     /// Takes in rows. Batches of one file come in the file's order. Returns what they settled in windows that are still open.
     pub async fn push(&mut self, files: &[FileRows]) -> Result<Vec<Found>> {
         let slides: BTreeSet<i64> = self.stores.iter().map(|s| s.slide).collect();
+        let mut rows = Vec::new();
+        for file in files {
+            rows.push(self.prepared.rows(&file.rows).await?);
+        }
         let mut paned: BTreeMap<i64, Arc<Vec<Paned>>> = BTreeMap::new();
         for slide in slides {
             let mut groups = Vec::new();
             let retain = self.stores.iter().filter(|s| s.slide == slide).map(|s| s.retain).max().unwrap_or(slide);
-            for file in files {
-                groups.extend(lateness::assign(
-                    file,
-                    WindowSpec { slide, size: retain },
-                    self.closed_to,
-                    &self.schema,
-                )?);
+            let window = WindowSpec { slide, size: retain };
+            for (file, rows) in files.iter().zip(&rows) {
+                groups.extend(lateness::assign(file, rows, window, self.closed_to)?);
             }
             paned.insert(slide, Arc::new(groups));
         }
@@ -298,6 +302,7 @@ impl Engine {
                 self.postponed.retain(|(store, _)| *store != number);
             }
         }
+        self.prepared.forget(&mut self.stores);
         let longest = self.rules.iter().map(|r| r.compiled.window.size).max().unwrap_or(0);
         for baseline in self.baselines.values_mut() {
             baseline.forget_before(watermark.saturating_sub(longest));

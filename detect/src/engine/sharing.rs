@@ -4,6 +4,7 @@ use datafusion::common::Result;
 
 use super::Engine;
 use super::compile::Split;
+use super::prepared::Prepared;
 use super::rule::Part;
 use super::state::aggregate::Aggregate;
 use super::state::{Grouping, Store, Watch};
@@ -30,10 +31,15 @@ impl Engine {
             let window = rule.compiled.window;
             places.push(rule.compiled.splits.iter().map(|split| place(&mut plans, split, window)).collect());
         }
-        let schema = &self.schema;
+        let of_requests = || plans.iter().filter(|p| p.grouping.source.is_requests());
+        let keys: Vec<_> = of_requests().flat_map(|p| &p.grouping.keys).collect();
+        let sketches = of_requests().flat_map(|p| &p.aggregates).filter(|a| a.is_sketch());
+        let counted: Vec<_> = sketches.filter_map(|a| a.wanted().next()).collect();
+        self.prepared = Prepared::new(&keys, &counted);
+        let prepared = &self.prepared;
         let stores = plans
             .into_iter()
-            .map(|p| Store::new(schema, p.grouping, p.aggregates, p.slide, p.retain))
+            .map(|p| Store::new(prepared, p.grouping, p.aggregates, p.slide, p.retain))
             .collect::<Result<Vec<_>>>();
         let mut problems = Vec::new();
         self.stores = match stores {

@@ -11,18 +11,27 @@ use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, LargeStringBuilder, StringBuilder, StringViewBuilder, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, UInt32Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::words::{WORD_BITS, Words};
+use super::words::{SharedWords, WORD_BITS};
 
 /// The keys of one group of rules.
 #[derive(Debug)]
 pub struct Keys {
-    types: Vec<DataType>,
+    columns: Vec<KeyColumn>,
     codec: Codec,
+}
+
+/// A column to group by.
+#[derive(Debug, Clone)]
+pub struct KeyColumn {
+    /// The type of its values.
+    pub data_type: DataType,
+    /// If it comes as numbers of texts: what they mean.
+    pub words: Option<SharedWords>,
 }
 
 /// How values become keys.
@@ -43,7 +52,9 @@ struct Column {
     /// Bits that its values take.
     bits: u32,
     /// The numbers of its texts, if it is of text.
-    words: Words,
+    words: SharedWords,
+    /// The numbers are given by others.
+    numbered: bool,
 }
 
 /// Keys and their numbers.
@@ -76,25 +87,56 @@ impl<K: Hash + Eq> Table<K> {
         Ok(number)
     }
 
+    /// Only the keys with these numbers, ascending.
+    fn retained(self, numbers: &[u32]) -> Result<Self> {
+        let mut kept = Self::default();
+        let mut numbers = numbers.iter().copied().peekable();
+        for (number, key) in (0u32..).zip(self.keys) {
+            if numbers.next_if_eq(&number).is_some() {
+                kept.number(key)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Changes the keys, which stay different ones and keep their numbers.
+    fn rewrite(&mut self, change: impl Fn(K) -> K)
+    where
+        K: Copy,
+    {
+        let Self { keys, numbers, hasher } = self;
+        keys.iter_mut().for_each(|key| *key = change(*key));
+        numbers.clear();
+        for (number, key) in (0u32..).zip(keys.iter()) {
+            numbers.insert_unique(hasher.hash_one(key), number, |&n| hasher.hash_one(&keys[n as usize]));
+        }
+    }
+
     fn size(&self) -> usize {
         self.keys.capacity() * size_of::<K>() + self.numbers.allocation_size()
     }
 }
 
 impl Keys {
-    /// No keys yet, of columns of these types.
-    pub fn new(types: &[DataType]) -> Result<Self> {
-        let columns: Option<Vec<Column>> = types.iter().map(Column::of).collect();
-        let bits = columns.as_ref().map_or(u32::MAX, |columns| columns.iter().map(|c| c.bits).sum());
-        let codec = match columns {
+    /// No keys yet.
+    pub fn new(columns: Vec<KeyColumn>) -> Result<Self> {
+        let packed: Option<Vec<Column>> = columns.iter().map(Column::of).collect();
+        let bits = packed.as_ref().map_or(u32::MAX, |columns| columns.iter().map(|c| c.bits).sum());
+        let codec = match packed {
             Some(columns) if bits <= u64::BITS => Codec::Short(columns, Table::default()),
             Some(columns) if bits <= u128::BITS => Codec::Long(columns, Table::default()),
             _ => {
-                let fields = types.iter().cloned().map(SortField::new).collect();
+                let fields = columns.iter().map(|c| SortField::new(c.data_type.clone())).collect();
                 Codec::Rows(RowConverter::new(fields)?, Table::default())
             }
         };
-        Ok(Self { types: types.to_vec(), codec })
+        Ok(Self { columns, codec })
+    }
+
+    /// Whether a column of texts may come as their numbers.
+    pub fn are_packed(types: &[DataType]) -> bool {
+        let columns = types.iter().map(|t| Column::of(&KeyColumn { data_type: t.clone(), words: None }));
+        columns.map(|c| c.map_or(u32::MAX / 64, |c| c.bits)).sum::<u32>() <= u128::BITS
     }
 
     /// How many there are: their numbers are below it.
@@ -108,7 +150,8 @@ impl Keys {
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        let words = |columns: &[Column]| columns.iter().map(|c| c.words.size()).sum::<usize>();
+        let words =
+            |columns: &[Column]| columns.iter().filter(|c| !c.numbered).map(|c| c.words.read().size()).sum::<usize>();
         match &self.codec {
             Codec::Short(columns, table) => words(columns) + table.size(),
             Codec::Long(columns, table) => words(columns) + table.size(),
@@ -158,16 +201,88 @@ impl Keys {
     }
 
     /// Only these keys, ascending, with the numbers 0, 1, 2 ...
-    pub fn retained(&self, numbers: &[u32]) -> Result<Self> {
-        let mut kept = self.emptied()?;
-        kept.intern(&self.values(numbers)?, numbers.len(), &mut Vec::new())?;
+    pub fn retained(self, numbers: &[u32]) -> Result<Self> {
+        let mut kept = Self {
+            codec: match self.codec {
+                Codec::Short(columns, table) => Codec::Short(columns, table.retained(numbers)?),
+                Codec::Long(columns, table) => Codec::Long(columns, table.retained(numbers)?),
+                Codec::Rows(converter, table) => Codec::Rows(converter, table.retained(numbers)?),
+            },
+            columns: self.columns,
+        };
+        let own = |columns: &[Column]| -> Vec<SharedWords> {
+            columns.iter().filter(|c| c.is_text() && !c.numbered).map(|c| c.words.clone()).collect()
+        };
+        let own = match &kept.codec {
+            Codec::Short(columns, _) | Codec::Long(columns, _) => own(columns),
+            Codec::Rows(..) => Vec::new(),
+        };
+        for words in own {
+            if let Some(renumbered) = words.forget(|used| kept.mark_words(&words, used)) {
+                kept.renumber_words(&words, &renumbered);
+            }
+        }
         Ok(kept)
+    }
+
+    /// Marks the numbers of texts that are in use.
+    pub fn mark_words(&self, words: &SharedWords, used: &mut [bool]) {
+        match &self.codec {
+            Codec::Short(columns, table) => {
+                places(columns, words)
+                    .for_each(|p| table.keys.iter().for_each(|k| used[p.word(u128::from(*k))] = true));
+            }
+            Codec::Long(columns, table) => {
+                places(columns, words).for_each(|p| table.keys.iter().for_each(|k| used[p.word(*k)] = true));
+            }
+            Codec::Rows(..) => {}
+        }
+    }
+
+    /// Texts have new numbers: `renumbered[old]`.
+    pub fn renumber_words(&mut self, words: &SharedWords, renumbered: &[u32]) {
+        match &mut self.codec {
+            Codec::Short(columns, table) => {
+                let places: Vec<Place> = places(columns, words).collect();
+                // (what was in 64 bits is again)
+                #[expect(clippy::cast_possible_truncation, reason = "so many bits are in use")]
+                table.rewrite(|key| places.iter().fold(u128::from(key), |key, p| p.with(key, renumbered)) as u64);
+            }
+            Codec::Long(columns, table) => {
+                let places: Vec<Place> = places(columns, words).collect();
+                table.rewrite(|key| places.iter().fold(key, |key, p| p.with(key, renumbered)));
+            }
+            Codec::Rows(..) => {}
+        }
     }
 
     /// No keys, of the same columns.
     pub fn emptied(&self) -> Result<Self> {
-        Self::new(&self.types)
+        Self::new(self.columns.clone())
     }
+}
+
+/// Where in packed keys the number of a text is.
+struct Place {
+    shift: u32,
+}
+
+impl Place {
+    fn word(&self, key: u128) -> usize {
+        low(key >> self.shift, WORD_BITS) as usize
+    }
+
+    fn with(&self, key: u128, renumbered: &[u32]) -> u128 {
+        let old = self.word(key);
+        let new = renumbered.get(old).copied().unwrap_or(0);
+        key ^ ((old as u128 ^ u128::from(new)) << self.shift)
+    }
+}
+
+fn places<'a>(columns: &'a [Column], words: &'a SharedWords) -> impl Iterator<Item = Place> + 'a {
+    let shift = |at: usize| columns[at + 1..].iter().map(|c| c.bits).sum();
+    let of_words = move |(_, c): &(usize, &Column)| c.is_text() && c.words.is(words);
+    columns.iter().enumerate().filter(of_words).map(move |(at, _)| Place { shift: shift(at) })
 }
 
 /// SQL groups both zeros of floats together.
@@ -193,8 +308,8 @@ fn unpacked(columns: &[Column], mut keys: Vec<u128>) -> Result<Vec<ArrayRef>> {
 }
 
 impl Column {
-    fn of(data_type: &DataType) -> Option<Self> {
-        let bits = match data_type {
+    fn of(column: &KeyColumn) -> Option<Self> {
+        let bits = match &column.data_type {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => WORD_BITS,
             // And one that says that it is not NULL.
             other if other.is_integer() || other.is_temporal() => {
@@ -202,25 +317,24 @@ impl Column {
             }
             _ => return None,
         };
-        Some(Self { data_type: data_type.clone(), bits, words: Words::default() })
+        let words = column.words.clone().unwrap_or_default();
+        Some(Self { data_type: column.data_type.clone(), bits, words, numbered: column.words.is_some() })
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(self.data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
     }
 
     /// Hands on each row's value as bits. (A number's own 64 and the one for NULL are handed on one after the other.)
     fn pack(&mut self, column: &ArrayRef, mut put: impl FnMut(usize, u32, u64)) -> Result<()> {
-        let words = &mut self.words;
-        macro_rules! texts {
-            ($array:expr) => {{
-                let array = $array;
-                for row in 0..array.len() {
-                    let number = if array.is_valid(row) { words.number(array.value(row))? } else { 0 };
-                    put(row, WORD_BITS, u64::from(number));
-                }
-            }};
-        }
-        match &self.data_type {
-            DataType::Utf8 => texts!(column.as_string::<i32>()),
-            DataType::LargeUtf8 => texts!(column.as_string::<i64>()),
-            DataType::Utf8View => texts!(column.as_string_view()),
+        match column.data_type() {
+            DataType::UInt32 if self.is_text() => {
+                let numbers = column.as_primitive::<UInt32Type>().values().iter().enumerate();
+                numbers.for_each(|(row, &number)| put(row, WORD_BITS, u64::from(number)));
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                self.words.write().numbers(column, |row, number| put(row, WORD_BITS, u64::from(number)))?;
+            }
             _ => {
                 let width = (self.bits as usize - 1) / 8;
                 let data = column.to_data();
@@ -244,8 +358,9 @@ impl Column {
         macro_rules! texts {
             ($builder:expr) => {{
                 let mut builder = $builder;
+                let words = self.words.read();
                 for key in keys {
-                    builder.append_option(self.words.text(low(*key, WORD_BITS) as u32));
+                    builder.append_option(words.text(low(*key, WORD_BITS) as u32));
                     *key >>= WORD_BITS;
                 }
                 Arc::new(builder.finish())
@@ -330,8 +445,8 @@ mod tests {
     }
 
     fn check(columns: &[ArrayRef], expected: &[u32]) {
-        let types: Vec<_> = columns.iter().map(|c| c.data_type().clone()).collect();
-        let mut keys = Keys::new(&types).unwrap();
+        let types = columns.iter().map(|c| KeyColumn { data_type: c.data_type().clone(), words: None });
+        let mut keys = Keys::new(types.collect()).unwrap();
         let mut numbers = Vec::new();
         // Cut in two, so that arrays with an offset are met as well.
         let rows = columns[0].len();

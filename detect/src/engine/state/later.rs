@@ -40,7 +40,7 @@ impl Later {
             .iter()
             .zip(inputs)
             .map(|(aggregate, i)| Inputs {
-                arguments: i.arguments.iter().map(|&at| add(at, aggregate.is_sketch())).collect(),
+                arguments: i.arguments.iter().map(|&at| add(at, aggregate.is_sketch() && !i.hashed)).collect(),
                 filter: i.filter.map(|at| add(at, false)),
                 hashed: aggregate.is_sketch(),
             })

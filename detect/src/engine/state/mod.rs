@@ -11,25 +11,25 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
 
 pub mod aggregate;
-mod distinct;
+pub mod distinct;
 pub mod durable;
+mod fold;
 mod keys;
 mod later;
-mod fold;
 pub mod look;
 pub mod pane;
 pub mod rolling;
 mod sketch;
 pub mod source;
 pub mod watch;
-mod words;
+pub mod words;
 
 use aggregate::{Aggregate, Inputs};
-use keys::Keys;
+use keys::{KeyColumn, Keys};
 use later::Later;
 pub use look::Look;
 use pane::{Finished, Layer, Live, Pane};
@@ -37,7 +37,9 @@ pub use rolling::Rolling;
 pub use source::Source;
 pub use watch::{Threshold, Watch};
 
+use super::prepared::Prepared;
 use super::program::Expr;
+use words::SharedWords;
 
 /// State rows of one pane that count only for windows ending at or after `first_end`. For rows that came in time this is the
 /// first window of the pane; a row that came late for some of its windows has a later one.
@@ -131,7 +133,7 @@ pub struct Store {
 const MAX_LOG_ROWS: usize = 4 << 20;
 
 /// Fewer keys than these are not worth the search for unused ones.
-const MIN_KEYS: usize = 64 * 1024;
+const MIN_KEYS: usize = if cfg!(test) { 2 } else { 64 * 1024 };
 
 /// A store that fails so often in a row is left alone.
 pub const MAX_FAILURES: u32 = 3;
@@ -149,28 +151,47 @@ pub struct Changes {
 }
 
 impl Store {
-    /// An empty store over `table`.
+    /// An empty store over batches that were made ready.
     pub fn new(
-        table: &Schema,
+        prepared: &Prepared,
         mut grouping: Grouping,
         aggregates: Vec<Aggregate>,
         slide: i64,
         retain: i64,
     ) -> Result<Self> {
-        let wanted: Vec<Expr> = aggregates.iter().flat_map(Aggregate::wanted).cloned().collect();
+        let table = &prepared.schema;
         let types = grouping.source.types_of(table, &grouping.keys)?;
-        let outputs = grouping.source.prepare(table, &grouping.keys, &wanted)?;
-        let (key_columns, mut rest) = (outputs[..grouping.keys.len()].to_vec(), outputs[grouping.keys.len()..].iter());
+        let numbered = grouping.source.is_requests() && Keys::are_packed(&types);
+        let keys: Vec<_> = grouping.keys.iter().map(|key| prepared.numbers_of(key).filter(|_| numbered)).collect();
+        let hashed = |a: &Aggregate| {
+            let counted = a.wanted().next().filter(|_| a.is_sketch() && grouping.source.is_requests());
+            counted.and_then(|counted| prepared.hashes_of(counted))
+        };
+        let mut wanted: Vec<Expr> =
+            keys.iter().zip(&grouping.keys).map(|(n, key)| n.as_ref().map_or(key, |(n, _)| n)).cloned().collect();
+        for aggregate in &aggregates {
+            match hashed(aggregate) {
+                Some(hashes) => wanted.extend([hashes].into_iter().chain(aggregate.wanted().skip(1).cloned())),
+                None => wanted.extend(aggregate.wanted().cloned()),
+            }
+        }
+        let inputs_hashed: Vec<bool> = aggregates.iter().map(|a| hashed(a).is_some()).collect();
+        let outputs = grouping.source.prepare(table, &wanted)?;
+        let (key_columns, mut rest) = (outputs[..keys.len()].to_vec(), outputs[keys.len()..].iter());
         let inputs = aggregates
             .iter()
-            .map(|a| {
+            .zip(inputs_hashed)
+            .map(|(a, hashed)| {
                 let mut columns: Vec<usize> = a.wanted().filter_map(|_| rest.next().copied()).collect();
                 let filter = if a.has_filter() { columns.pop() } else { None };
-                Inputs { arguments: columns, filter, hashed: false }
+                Inputs { arguments: columns, filter, hashed }
             })
             .collect();
+        let columns = keys.into_iter().zip(types);
+        let columns =
+            columns.map(|(numbers, data_type)| KeyColumn { data_type, words: numbers.map(|(_, words)| words) });
         Ok(Self {
-            keys: Keys::new(&types)?,
+            keys: Keys::new(columns.collect())?,
             grouping,
             aggregates,
             slide,
@@ -364,9 +385,9 @@ impl Store {
             watch.advance(closed_to, &self.panes, self.slide);
         }
         self.watches = watches;
-        let retain = self.retain;
+        let (retain, before) = (self.retain, self.panes.len());
         self.panes.retain(|key, _| key.pane.saturating_add(retain) > closed_to);
-        self.forget_keys()
+        if self.panes.len() == before { Ok(false) } else { self.forget_keys() }
     }
 
     fn forget_keys(&mut self) -> Result<bool> {
@@ -375,13 +396,18 @@ impl Store {
         }
         let mut used = vec![false; self.keys.len()];
         self.panes.values().flat_map(Pane::counts).for_each(|(key, _)| used[key as usize] = true);
+        self.keys_checked = used.iter().filter(|used| **used).count();
+        // Worth it only if most of them go.
+        if self.keys_checked > used.len() / 2 {
+            return Ok(false);
+        }
         let kept: Vec<u32> = (0u32..).zip(&used).filter(|(_, used)| **used).map(|(key, _)| key).collect();
-        self.keys_checked = kept.len();
         let mut renumbered = vec![u32::MAX; used.len()];
         for (new, &old) in (0u32..).zip(&kept) {
             renumbered[old as usize] = new;
         }
-        self.keys = self.keys.retained(&kept)?;
+        let empty = self.keys.emptied()?;
+        self.keys = std::mem::replace(&mut self.keys, empty).retained(&kept)?;
         self.panes.values_mut().for_each(|pane| pane.renumber(&renumbered));
         for watch in &mut self.watches {
             watch.renumber(&renumbered);
@@ -389,6 +415,16 @@ impl Store {
         }
         self.generation += 1;
         Ok(true)
+    }
+
+    /// Marks the numbers of texts that its keys have.
+    pub fn mark_words(&self, words: &SharedWords, used: &mut [bool]) {
+        self.keys.mark_words(words, used);
+    }
+
+    /// Texts have new numbers: `renumbered[old]`.
+    pub fn renumber_words(&mut self, words: &SharedWords, renumbered: &[u32]) {
+        self.keys.renumber_words(words, renumbered);
     }
 
     /// Memory, bytes.

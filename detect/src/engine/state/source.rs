@@ -10,6 +10,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 
+use crate::engine::compile::paned_schema;
 use crate::engine::leaf::Slot;
 use crate::engine::program::{Expr, Program};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -72,12 +73,17 @@ impl Source {
         expressions.iter().map(|e| e.data_type(&schema)).collect()
     }
 
-    /// Makes ready to give these columns: where each will be in [`Source::rows`]. The first column there is `ts`.
-    pub fn prepare(&mut self, requests: &Schema, keys: &[Expr], wanted: &[Expr]) -> Result<Vec<usize>> {
+    /// Whether its rows are those of `requests` as they are.
+    pub fn is_requests(&self) -> bool {
+        self.below.is_none()
+    }
+
+    /// Makes ready to give these columns: where each will be in [`Source::rows`].
+    pub fn prepare(&mut self, requests: &Schema, wanted: &[Expr]) -> Result<Vec<usize>> {
         let schema = self.schema(requests);
         let ts = self.below.as_ref().map_or(tripline_ingest::table::columns::TS, |b| b.ts);
         let ts = Arc::new(Column::new(schema.field(ts).name(), ts)) as Expr;
-        let all: Vec<Expr> = [ts].into_iter().chain(keys.iter().chain(wanted).cloned()).collect();
+        let all: Vec<Expr> = [ts].into_iter().chain(wanted.iter().cloned()).collect();
         let program = Program::new(&schema, &self.filters, &all)?;
         let outputs = program.outputs[1..].to_vec();
         self.program = Some(program);
@@ -93,7 +99,9 @@ impl Source {
     pub async fn rows(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
         let Some(below) = &self.below else { return Ok(vec![program.run(batch)?]) };
-        below.slot.put(vec![batch.clone()]);
+        // (its leaf knows nothing of what was prepared)
+        let columns: Vec<usize> = (0..paned_schema().fields().len()).collect();
+        below.slot.put(vec![batch.project(&columns)?]);
         let rows = collect(reset_plan_states(Arc::clone(&below.plan))?, Arc::clone(&below.context)).await;
         below.slot.put(Vec::new());
         rows?.iter().map(|rows| program.run(rows)).collect()

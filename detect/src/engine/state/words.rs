@@ -1,7 +1,10 @@
 //! Texts, each stored once and known by a small number.
 
 use std::hash::BuildHasher;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_datafusion_err};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -16,6 +19,45 @@ pub struct Words {
     ends: Vec<usize>,
     table: HashTable<Entry>,
     hasher: DefaultHashBuilder,
+    /// How many were in use when it was looked at last.
+    checked: usize,
+}
+
+/// Texts that several stores know by the same numbers. (The lock is never waited for: numbers are given before stores work.)
+#[derive(Debug, Clone, Default)]
+pub struct SharedWords(Arc<RwLock<Words>>);
+
+/// Fewer texts than these are not worth the search for unused ones.
+const MIN_WORDS: usize = if cfg!(test) { 2 } else { 64 * 1024 };
+
+impl SharedWords {
+    /// To look up texts.
+    pub fn read(&self) -> RwLockReadGuard<'_, Words> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To number texts.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Words> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether both are the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Drops the texts that nobody uses, if they are most. `mark` says which numbers are in use; returns the new ones, by the old.
+    pub fn forget(&self, mark: impl FnOnce(&mut [bool])) -> Option<Vec<u32>> {
+        let (count, checked) = (self.read().ends.len(), self.read().checked);
+        if count < checked.saturating_mul(2).max(MIN_WORDS) {
+            return None;
+        }
+        let mut used = vec![false; count + 1];
+        mark(&mut used);
+        let kept = used[1..].iter().filter(|used| **used).count();
+        self.write().checked = kept;
+        (kept <= count / 2).then(|| self.write().retain(&used))
+    }
 }
 
 /// What is looked at before the text itself: most other texts differ here already.
@@ -29,7 +71,7 @@ impl Words {
     /// The number of a text.
     #[inline]
     pub fn number(&mut self, text: &str) -> Result<u32> {
-        let Self { bytes, ends, table, hasher } = self;
+        let Self { bytes, ends, table, hasher, .. } = self;
         let hash = hasher.hash_one(text.as_bytes());
         let short = short(hash);
         let found = table.find(hash, |e| e.hash == short && at(bytes, ends, e.number) == text.as_bytes());
@@ -45,6 +87,35 @@ impl Words {
         ends.push(bytes.len());
         table.insert_unique(hash, Entry { hash: short, number }, |e| hasher.hash_one(at(bytes, ends, e.number)));
         Ok(number)
+    }
+
+    /// The number of each text of a column; 0 where there is none.
+    pub fn numbers(&mut self, texts: &ArrayRef, mut put: impl FnMut(usize, u32)) -> Result<()> {
+        macro_rules! texts {
+            ($array:expr) => {{
+                let array = $array;
+                for row in 0..array.len() {
+                    put(row, if array.is_valid(row) { self.number(array.value(row))? } else { 0 });
+                }
+            }};
+        }
+        match texts.data_type() {
+            DataType::Utf8 => texts!(texts.as_string::<i32>()),
+            DataType::LargeUtf8 => texts!(texts.as_string::<i64>()),
+            _ => texts!(texts.as_string_view()),
+        }
+        Ok(())
+    }
+
+    /// Keeps the texts whose numbers are marked. Returns their new numbers, by the old.
+    pub fn retain(&mut self, used: &[bool]) -> Vec<u32> {
+        let old = std::mem::take(self);
+        self.checked = old.checked;
+        let mut number = |(number, used): (usize, &bool)| {
+            let text = used.then(|| old.text(u32::try_from(number).ok()?)).flatten()?;
+            self.number(text).ok()
+        };
+        used.iter().enumerate().map(|each| number(each).unwrap_or(0)).collect()
     }
 
     /// The text of a number.
