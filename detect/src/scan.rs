@@ -9,7 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 use tokio::sync::mpsc;
 use tripline_alert::Finding;
 
-use crate::engine::{Engine, FileRows, Found, Trouble};
+use crate::engine::{Engine, FileRows, Found, Prepared, PreparedRows, Trouble};
 use crate::evidence::Collector;
 use crate::exceptions::Exceptions;
 use crate::finding::findings;
@@ -65,7 +65,7 @@ pub async fn scan(
     let Extras { mut late_line, mut evidence } = extras;
     // A finding is known when the watermark passes its window's end.
     let delay = files.iter().map(InputFile::lateness_us).max().unwrap_or(0);
-    let (chunks, mut received) = mpsc::channel::<Chunk>(2);
+    let (chunks, received) = mpsc::channel::<Chunk>(1);
     let mut input = Input::new(files, progress);
     let reading = tokio::task::spawn_blocking(move || {
         let mut jumps = Jumps::default();
@@ -77,10 +77,11 @@ pub async fn scan(
         input.summary.warnings = jumps.warnings();
         input.summary
     });
+    let mut received = ready(received, period, engine.preparer());
     let windows = engine.windows();
     let mut late_counts = LateCounts::default();
-    while let Some(chunk) = received.recv().await {
-        let files = chunk.files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
+    while let Some(ready) = received.recv().await {
+        let Ready { chunk, files, rows } = ready?;
         for file in &files {
             exceptions.count(&file.rows)?;
             let late = engine.late(file);
@@ -92,7 +93,7 @@ pub async fn scan(
         if let Some(evidence) = &mut evidence {
             chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
         }
-        for early in engine.push(&files).await? {
+        for early in engine.push_prepared(&files, rows).await? {
             found(period.findings(&early, delay, &mut evidence).await?);
         }
         for closed in engine.advance(chunk.watermark).await? {
@@ -107,6 +108,36 @@ pub async fn scan(
     }
     let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(ScanSummary { read, late_rows: engine.late_rows(), late: late_counts, troubles: engine.take_troubles() })
+}
+
+/// A chunk that is ready for the engine.
+struct Ready {
+    chunk: Chunk,
+    files: Vec<FileRows>,
+    rows: Vec<PreparedRows>,
+}
+
+/// Makes chunks ready, while the engine works on those before.
+fn ready(mut chunks: mpsc::Receiver<Chunk>, period: Period, prepared: Arc<Prepared>) -> mpsc::Receiver<Result<Ready>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            let ready = async {
+                let mut chunk = chunk;
+                let files = std::mem::take(&mut chunk.files);
+                let files = files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
+                let mut rows = Vec::new();
+                for file in &files {
+                    rows.push(prepared.rows(&file.rows).await?);
+                }
+                Ok(Ready { chunk, files, rows })
+            };
+            if sender.send(ready.await).await.is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 impl Period {

@@ -9,6 +9,7 @@
 //! Rows are processed once however many windows they are in. The engine knows no clock and no files. What goes wrong in one rule
 //! costs that rule its windows, and is told ([`Engine::take_troubles`]); the others go on.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::rules::Rule;
 use baseline::Baseline;
 use compile::{CompiledRule, compile};
 use lateness::{Late, Paned};
-use prepared::Prepared;
+pub use prepared::{Prepared, PreparedRows};
 use rule::RuleState;
 use state::{Look, Store};
 use tasks::each;
@@ -84,7 +85,7 @@ pub struct Engine {
     closed_to: i64,
     /// Newest `ts` taken in, µs.
     newest: i64,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
     late_rows: u64,
     /// Windows of baselines that the last checkpoint holds.
     saved_baselines: BTreeMap<String, BTreeSet<i64>>,
@@ -112,7 +113,7 @@ impl Engine {
             baselines: BTreeMap::new(),
             closed_to: i64::MIN,
             newest: i64::MIN,
-            prepared: Prepared::default(),
+            prepared: Arc::default(),
             late_rows: 0,
             saved_baselines: BTreeMap::new(),
             saved_stores: BTreeSet::new(),
@@ -212,10 +213,24 @@ impl Engine {
 
     /// Takes in rows. Batches of one file come in the file's order. Returns what they settled in windows that are still open.
     pub async fn push(&mut self, files: &[FileRows]) -> Result<Vec<Found>> {
+        let mut prepared = Vec::new();
+        for file in files {
+            prepared.push(self.prepared.rows(&file.rows).await?);
+        }
+        self.push_prepared(files, prepared).await
+    }
+
+    /// Makes rows ready for [`Engine::push_prepared`], while the engine works on those before.
+    pub fn preparer(&self) -> Arc<Prepared> {
+        Arc::clone(&self.prepared)
+    }
+
+    /// As [`Engine::push`], with the files' rows made ready before.
+    pub async fn push_prepared(&mut self, files: &[FileRows], prepared: Vec<PreparedRows>) -> Result<Vec<Found>> {
         let slides: BTreeSet<i64> = self.stores.iter().map(|s| s.slide).collect();
         let mut rows = Vec::new();
-        for file in files {
-            rows.push(self.prepared.rows(&file.rows).await?);
+        for prepared in prepared {
+            rows.push(self.prepared.refreshed(prepared).await?);
         }
         let mut paned: BTreeMap<i64, Arc<Vec<Paned>>> = BTreeMap::new();
         for slide in slides {
@@ -229,8 +244,10 @@ impl Engine {
         }
         self.late_rows += files.iter().map(|file| self.late(file).len() as u64).sum::<u64>();
         self.newest = files.iter().filter_map(FileRows::newest).max().unwrap_or(i64::MIN).max(self.newest);
-        let stores = std::mem::take(&mut self.stores);
-        let absorbed = each(stores, |mut store| {
+        // The largest first: what takes longest must not be begun last.
+        let mut stores: Vec<_> = std::mem::take(&mut self.stores).into_iter().enumerate().collect();
+        stores.sort_by_cached_key(|(_, store)| Reverse(store.size()));
+        let mut absorbed = each(stores, |(number, mut store)| {
             let groups = paned.get(&store.slide).cloned().unwrap_or_default();
             async move {
                 let result = tasks::guarded(async {
@@ -241,12 +258,13 @@ impl Engine {
                     Ok(looks)
                 })
                 .await;
-                (store, result)
+                (number, store, result)
             }
         })
         .await?;
+        absorbed.sort_by_key(|(number, ..)| *number);
         let mut looks = Vec::new();
-        for (number, (store, result)) in absorbed.into_iter().enumerate() {
+        for (number, store, result) in absorbed {
             self.stores.push(store);
             match result {
                 Ok(found) => looks.extend(found.into_iter().map(|look| (number, look))),

@@ -22,6 +22,14 @@ pub struct Prepared {
     pub schema: SchemaRef,
 }
 
+/// Rows as stores take them.
+#[derive(Debug, Clone)]
+pub struct PreparedRows {
+    rows: RecordBatch,
+    /// For each column that was added, how often its texts had got new numbers.
+    generations: Vec<u64>,
+}
+
 /// What is added for a column of requests.
 #[derive(Debug, Clone)]
 enum Added {
@@ -73,13 +81,28 @@ impl Prepared {
 
     /// Rows of requests with the window's bounds, both of which are the row's `ts` (which pane that is in, is the store's
     /// business), and with what is added.
-    pub async fn rows(&self, requests: &RecordBatch) -> Result<RecordBatch> {
+    pub async fn rows(&self, requests: &RecordBatch) -> Result<PreparedRows> {
         let work = self.added.iter().map(|(at, added)| (Arc::clone(requests.column(*at)), added.clone())).collect();
         let added = each(work, |(column, added)| async move { added.of(&column) }).await?;
+        let (added, generations): (Vec<_>, _) = added.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let ts = requests.column(columns::TS);
         let bounds = [Arc::clone(ts), Arc::clone(ts)];
-        let all = requests.columns().iter().cloned().chain(bounds).map(Ok).chain(added);
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), all.collect::<Result<_>>()?)?)
+        let all = requests.columns().iter().cloned().chain(bounds).chain(added);
+        Ok(PreparedRows { rows: RecordBatch::try_new(Arc::clone(&self.schema), all.collect())?, generations })
+    }
+
+    /// The rows, with numbers that mean what they mean now.
+    pub async fn refreshed(&self, prepared: PreparedRows) -> Result<RecordBatch> {
+        if prepared
+            .generations
+            .iter()
+            .zip(&self.added)
+            .all(|(generation, (_, added))| added.generation() == *generation)
+        {
+            return Ok(prepared.rows);
+        }
+        let requests: Vec<usize> = (0..tripline_ingest::schema().fields().len()).collect();
+        Ok(self.rows(&prepared.rows.project(&requests)?).await?.rows)
     }
 
     /// Forgets the texts that no store knows any more.
@@ -102,15 +125,20 @@ impl Prepared {
 }
 
 impl Added {
-    fn of(&self, column: &ArrayRef) -> Result<ArrayRef> {
+    fn of(&self, column: &ArrayRef) -> Result<(ArrayRef, u64)> {
         match self {
-            Self::Hashes => Ok(Arc::new(distinct::hashes(column)?)),
+            Self::Hashes => Ok((Arc::new(distinct::hashes(column)?), 0)),
             Self::Numbers(words) => {
                 let mut numbers = Vec::with_capacity(column.len());
-                words.write().numbers(column, |_, number| numbers.push(number))?;
-                Ok(Arc::new(UInt32Array::from(numbers)))
+                let mut words = words.write();
+                words.numbers(column, |_, number| numbers.push(number))?;
+                Ok((Arc::new(UInt32Array::from(numbers)), words.generation))
             }
         }
+    }
+
+    fn generation(&self) -> u64 {
+        if let Self::Numbers(words) = self { words.read().generation } else { 0 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which rules share a store: those that group the same rows by the same columns, over windows whose panes nest.
 
+use std::sync::Arc;
+
 use datafusion::common::Result;
 
 use super::Engine;
@@ -35,8 +37,8 @@ impl Engine {
         let keys: Vec<_> = of_requests().flat_map(|p| &p.grouping.keys).collect();
         let sketches = of_requests().flat_map(|p| &p.aggregates).filter(|a| a.is_sketch());
         let counted: Vec<_> = sketches.filter_map(|a| a.wanted().next()).collect();
-        self.prepared = Prepared::new(&keys, &counted);
-        let prepared = &self.prepared;
+        self.prepared = Arc::new(Prepared::new(&keys, &counted));
+        let prepared = &*self.prepared;
         let stores = plans
             .into_iter()
             .map(|p| Store::new(prepared, p.grouping, p.aggregates, p.slide, p.retain))

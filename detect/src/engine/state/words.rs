@@ -21,6 +21,8 @@ pub struct Words {
     hasher: DefaultHashBuilder,
     /// How many were in use when it was looked at last.
     checked: usize,
+    /// Counts how often the texts got new numbers.
+    pub generation: u64,
 }
 
 /// Texts that several stores know by the same numbers. (The lock is never waited for: numbers are given before stores work.)
@@ -110,7 +112,7 @@ impl Words {
     /// Keeps the texts whose numbers are marked. Returns their new numbers, by the old.
     pub fn retain(&mut self, used: &[bool]) -> Vec<u32> {
         let old = std::mem::take(self);
-        self.checked = old.checked;
+        (self.checked, self.generation) = (old.checked, old.generation + 1);
         let mut number = |(number, used): (usize, &bool)| {
             let text = used.then(|| old.text(u32::try_from(number).ok()?)).flatten()?;
             self.number(text).ok()
