@@ -125,6 +125,12 @@ impl RuleState {
         let mut groups = Vec::new();
         for part in &mut self.parts {
             let store = &stores[part.store];
+            if let Some(threshold) = part.threshold
+                && let Some(sifted) = store.sifted(&part.view, window, threshold)?
+            {
+                groups.push(sifted);
+                continue;
+            }
             let wanted = match part.threshold {
                 Some(threshold) => Some(part.rolling.candidates(store, window, next_start, threshold)?),
                 None => None,

@@ -44,6 +44,7 @@ impl Store {
 
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Result<Changes> {
+        self.number_all()?;
         for pane in self.panes.values_mut() {
             if let Some(later) = &self.later {
                 pane.aggregate_log(&self.aggregates, &later.inputs)?;
@@ -79,6 +80,7 @@ impl Store {
             rows.columns().get(at).cloned().ok_or_else(broken)
         });
         let keys = keys.collect::<Result<Vec<_>>>()?;
+        self.number_all()?;
         let mut numbers = Vec::new();
         self.keys.intern(&keys, rows.num_rows(), &mut numbers)?;
 

@@ -4,34 +4,22 @@
 //! stored once. Texts become numbers ([`Words`]), and the numbers of a key are packed into one integer: looking a key up goes to
 //! memory once, where comparing texts would go there three times.
 
-use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, LargeStringBuilder, StringBuilder, StringViewBuilder, make_array,
-};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, UInt32Type};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
-use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::words::{SharedWords, WORD_BITS};
+use super::column::{Column, KeyColumn, Place, places, shifted, unpacked};
+use super::table::Table;
+use super::words::SharedWords;
 
 /// The keys of one group of rules.
 #[derive(Debug)]
 pub struct Keys {
     columns: Vec<KeyColumn>,
     codec: Codec,
-}
-
-/// A column to group by.
-#[derive(Debug, Clone)]
-pub struct KeyColumn {
-    /// The type of its values.
-    pub data_type: DataType,
-    /// If it comes as numbers of texts: what they mean.
-    pub words: Option<SharedWords>,
 }
 
 /// How values become keys.
@@ -43,78 +31,6 @@ enum Codec {
     Long(Vec<Column>, Table<u128>),
     /// Anything else: Arrow's rows, as they were first met.
     Rows(RowConverter, Table<Arc<[u8]>>),
-}
-
-/// A column of packed keys.
-#[derive(Debug)]
-struct Column {
-    data_type: DataType,
-    /// Bits that its values take.
-    bits: u32,
-    /// The numbers of its texts, if it is of text.
-    words: SharedWords,
-    /// The numbers are given by others.
-    numbered: bool,
-}
-
-/// Keys and their numbers.
-#[derive(Debug)]
-struct Table<K> {
-    keys: Vec<K>,
-    /// Numbers only: with the keys in it the table would be so much larger that looking up is no quicker.
-    numbers: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-}
-
-impl<K> Default for Table<K> {
-    fn default() -> Self {
-        Self { keys: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() }
-    }
-}
-
-impl<K: Hash + Eq> Table<K> {
-    #[inline]
-    fn number(&mut self, key: K) -> Result<u32> {
-        let Self { keys, numbers, hasher } = self;
-        let hash = hasher.hash_one(&key);
-        if let Some(number) = numbers.find(hash, |&n| keys[n as usize] == key) {
-            return Ok(*number);
-        }
-        let number =
-            u32::try_from(keys.len()).map_err(|_| exec_datafusion_err!("more than 4 billion groups at once"))?;
-        keys.push(key);
-        numbers.insert_unique(hash, number, |&n| hasher.hash_one(&keys[n as usize]));
-        Ok(number)
-    }
-
-    /// Only the keys with these numbers, ascending.
-    fn retained(self, numbers: &[u32]) -> Result<Self> {
-        let mut kept = Self::default();
-        let mut numbers = numbers.iter().copied().peekable();
-        for (number, key) in (0u32..).zip(self.keys) {
-            if numbers.next_if_eq(&number).is_some() {
-                kept.number(key)?;
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Changes the keys, which stay different ones and keep their numbers.
-    fn rewrite(&mut self, change: impl Fn(K) -> K)
-    where
-        K: Copy,
-    {
-        let Self { keys, numbers, hasher } = self;
-        keys.iter_mut().for_each(|key| *key = change(*key));
-        numbers.clear();
-        for (number, key) in (0u32..).zip(keys.iter()) {
-            numbers.insert_unique(hasher.hash_one(key), number, |&n| hasher.hash_one(&keys[n as usize]));
-        }
-    }
-
-    fn size(&self) -> usize {
-        self.keys.capacity() * size_of::<K>() + self.numbers.allocation_size()
-    }
 }
 
 impl Keys {
@@ -166,23 +82,63 @@ impl Keys {
         match &mut self.codec {
             Codec::Short(parts, table) => {
                 let mut packed = vec![0u64; rows];
-                for (part, column) in parts.iter_mut().zip(columns) {
+                for (part, column) in parts.iter().zip(columns) {
                     part.pack(column, |row, bits, value| packed[row] = shifted(packed[row], bits) | value)?;
                 }
                 packed.into_iter().try_for_each(|key| table.number(key).map(|n| numbers.push(n)))
             }
             Codec::Long(parts, table) => {
-                let mut packed = vec![0u128; rows];
-                for (part, column) in parts.iter_mut().zip(columns) {
-                    part.pack(column, |row, bits, value| packed[row] = packed[row] << bits | u128::from(value))?;
-                }
-                packed.into_iter().try_for_each(|key| table.number(key).map(|n| numbers.push(n)))
+                pack(parts, columns, rows)?.into_iter().try_for_each(|key| table.number(key).map(|n| numbers.push(n)))
             }
             Codec::Rows(converter, table) => {
                 let columns: Vec<ArrayRef> = columns.iter().map(one_zero).collect();
                 let rows = converter.convert_columns(&columns)?;
                 rows.iter().try_for_each(|row| table.number(row.as_ref().into()).map(|n| numbers.push(n)))
             }
+        }
+    }
+
+    /// Whether keys fit into 128 bits.
+    pub fn fit(&self) -> bool {
+        !matches!(self.codec, Codec::Rows(..))
+    }
+
+    /// The keys of rows, without being stored.
+    pub fn packed(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u128>> {
+        match &self.codec {
+            Codec::Short(parts, _) | Codec::Long(parts, _) => pack(parts, columns, rows),
+            Codec::Rows(..) => Err(exec_datafusion_err!("keys do not fit into 128 bits")),
+        }
+    }
+
+    /// The numbers of keys that [`Keys::packed`] gave.
+    pub fn intern_packed(&mut self, keys: &[u128]) -> Result<Vec<u32>> {
+        #[expect(clippy::cast_possible_truncation, reason = "so many bits are in use")]
+        match &mut self.codec {
+            Codec::Short(_, table) => keys.iter().map(|&key| table.number(key as u64)).collect(),
+            Codec::Long(_, table) => keys.iter().map(|&key| table.number(key)).collect(),
+            Codec::Rows(..) => Err(exec_datafusion_err!("keys do not fit into 128 bits")),
+        }
+    }
+
+    /// No keys, with the same numbers of texts.
+    pub fn sibling(&self) -> Result<Self> {
+        Ok(match &self.codec {
+            Codec::Short(parts, _) => {
+                Self { columns: self.columns.clone(), codec: Codec::Short(parts.clone(), Table::default()) }
+            }
+            Codec::Long(parts, _) => {
+                Self { columns: self.columns.clone(), codec: Codec::Long(parts.clone(), Table::default()) }
+            }
+            Codec::Rows(..) => self.emptied()?,
+        })
+    }
+
+    /// Where packed keys have numbers of these texts.
+    pub fn places(&self, words: &SharedWords) -> Vec<Place> {
+        match &self.codec {
+            Codec::Short(parts, _) | Codec::Long(parts, _) => places(parts, words).collect(),
+            Codec::Rows(..) => Vec::new(),
         }
     }
 
@@ -262,27 +218,12 @@ impl Keys {
     }
 }
 
-/// Where in packed keys the number of a text is.
-struct Place {
-    shift: u32,
-}
-
-impl Place {
-    fn word(&self, key: u128) -> usize {
-        low(key >> self.shift, WORD_BITS) as usize
+fn pack(parts: &[Column], columns: &[ArrayRef], rows: usize) -> Result<Vec<u128>> {
+    let mut packed = vec![0u128; rows];
+    for (part, column) in parts.iter().zip(columns) {
+        part.pack(column, |row, bits, value| packed[row] = packed[row] << bits | u128::from(value))?;
     }
-
-    fn with(&self, key: u128, renumbered: &[u32]) -> u128 {
-        let old = self.word(key);
-        let new = renumbered.get(old).copied().unwrap_or(0);
-        key ^ ((old as u128 ^ u128::from(new)) << self.shift)
-    }
-}
-
-fn places<'a>(columns: &'a [Column], words: &'a SharedWords) -> impl Iterator<Item = Place> + 'a {
-    let shift = |at: usize| columns[at + 1..].iter().map(|c| c.bits).sum();
-    let of_words = move |(_, c): &(usize, &Column)| c.is_text() && c.words.is(words);
-    columns.iter().enumerate().filter(of_words).map(move |(at, _)| Place { shift: shift(at) })
+    Ok(packed)
 }
 
 /// SQL groups both zeros of floats together.
@@ -292,112 +233,6 @@ fn one_zero(column: &ArrayRef) -> ArrayRef {
         DataType::Float32 => Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| x + 0.0)),
         _ => Arc::clone(column),
     }
-}
-
-/// Makes room for `bits` more.
-fn shifted(key: u64, bits: u32) -> u64 {
-    key.checked_shl(bits).unwrap_or(0)
-}
-
-/// The values in packed keys, of which the last column's are lowest.
-fn unpacked(columns: &[Column], mut keys: Vec<u128>) -> Result<Vec<ArrayRef>> {
-    let mut arrays: Vec<ArrayRef> =
-        columns.iter().rev().map(|column| column.unpack(&mut keys)).collect::<Result<_>>()?;
-    arrays.reverse();
-    Ok(arrays)
-}
-
-impl Column {
-    fn of(column: &KeyColumn) -> Option<Self> {
-        let bits = match &column.data_type {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => WORD_BITS,
-            // And one that says that it is not NULL.
-            other if other.is_integer() || other.is_temporal() => {
-                u32::try_from(other.primitive_width().filter(|w| *w <= 8)?).ok()? * 8 + 1
-            }
-            _ => return None,
-        };
-        let words = column.words.clone().unwrap_or_default();
-        Some(Self { data_type: column.data_type.clone(), bits, words, numbered: column.words.is_some() })
-    }
-
-    fn is_text(&self) -> bool {
-        matches!(self.data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-    }
-
-    /// Hands on each row's value as bits. (A number's own 64 and the one for NULL are handed on one after the other.)
-    fn pack(&mut self, column: &ArrayRef, mut put: impl FnMut(usize, u32, u64)) -> Result<()> {
-        match column.data_type() {
-            DataType::UInt32 if self.is_text() => {
-                let numbers = column.as_primitive::<UInt32Type>().values().iter().enumerate();
-                numbers.for_each(|(row, &number)| put(row, WORD_BITS, u64::from(number)));
-            }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                self.words.write().numbers(column, |row, number| put(row, WORD_BITS, u64::from(number)))?;
-            }
-            _ => {
-                let width = (self.bits as usize - 1) / 8;
-                let data = column.to_data();
-                let bytes = &data.buffers()[0].as_slice()[data.offset() * width..];
-                for row in 0..column.len() {
-                    let valid = column.is_valid(row);
-                    put(row, 1, u64::from(valid));
-                    let mut value = [0; 8];
-                    if valid {
-                        value[..width].copy_from_slice(&bytes[row * width..(row + 1) * width]);
-                    }
-                    put(row, self.bits - 1, u64::from_le_bytes(value));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes this column's values off the low ends of keys.
-    fn unpack(&self, keys: &mut [u128]) -> Result<ArrayRef> {
-        macro_rules! texts {
-            ($builder:expr) => {{
-                let mut builder = $builder;
-                let words = self.words.read();
-                for key in keys {
-                    builder.append_option(words.text(low(*key, WORD_BITS) as u32));
-                    *key >>= WORD_BITS;
-                }
-                Arc::new(builder.finish())
-            }};
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "words have 28 bits")]
-        Ok(match &self.data_type {
-            DataType::Utf8 => texts!(StringBuilder::new()),
-            DataType::LargeUtf8 => texts!(LargeStringBuilder::new()),
-            DataType::Utf8View => texts!(StringViewBuilder::with_capacity(keys.len())),
-            _ => {
-                let width = (self.bits as usize - 1) / 8;
-                let mut bytes = Vec::with_capacity(keys.len() * width);
-                for key in keys.iter_mut() {
-                    bytes.extend_from_slice(&low(*key, self.bits - 1).to_le_bytes()[..width]);
-                    *key >>= self.bits - 1;
-                }
-                let valid = BooleanBuffer::collect_bool(keys.len(), |i| keys[i] & 1 == 1);
-                for key in keys.iter_mut() {
-                    *key >>= 1;
-                }
-                let data = ArrayData::builder(self.data_type.clone())
-                    .len(keys.len())
-                    .nulls(Some(NullBuffer::new(valid)).filter(|n| n.null_count() > 0))
-                    .add_buffer(Buffer::from_vec(bytes))
-                    .align_buffers(true)
-                    .build()?;
-                make_array(data)
-            }
-        })
-    }
-}
-
-/// The lowest bits.
-#[expect(clippy::cast_possible_truncation, reason = "at most 64 of them")]
-fn low(key: u128, bits: u32) -> u64 {
-    (key & ((1 << bits) - 1)) as u64
 }
 
 #[cfg(test)]

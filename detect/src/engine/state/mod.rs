@@ -15,6 +15,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
 
 pub mod aggregate;
+mod column;
 pub mod distinct;
 pub mod durable;
 mod fold;
@@ -23,13 +24,16 @@ mod later;
 pub mod look;
 pub mod pane;
 pub mod rolling;
+mod sift;
 mod sketch;
 pub mod source;
+mod table;
 pub mod watch;
 pub mod words;
 
 use aggregate::{Aggregate, Inputs};
-use keys::{KeyColumn, Keys};
+use column::KeyColumn;
+use keys::Keys;
 use later::Later;
 pub use look::Look;
 use pane::{Finished, Layer, Live, Pane};
@@ -127,10 +131,12 @@ pub struct Store {
     failures: u32,
     /// How rows are kept until a window needs them aggregated, if they are.
     later: Option<Later>,
+    /// Their keys have no numbers: there are rows that wait, and nothing else.
+    sifts: bool,
 }
 
 /// More rows of a pane than these are aggregated after all.
-const MAX_LOG_ROWS: usize = 4 << 20;
+const MAX_LOG_ROWS: usize = if cfg!(test) { 30 } else { 8 << 20 };
 
 /// Fewer keys than these are not worth the search for unused ones.
 const MIN_KEYS: usize = if cfg!(test) { 2 } else { 64 * 1024 };
@@ -138,8 +144,8 @@ const MIN_KEYS: usize = if cfg!(test) { 2 } else { 64 * 1024 };
 /// A store that fails so often in a row is left alone.
 pub const MAX_FAILURES: u32 = 3;
 
-/// Rows of one pane, with the pane's start and the numbers of the rows' keys.
-type InPane<'a> = (i64, RecordBatch, Cow<'a, [u32]>);
+/// Rows of one pane, with the pane's start and the rows' keys.
+type InPane<'a, K> = (i64, RecordBatch, Cow<'a, [K]>);
 
 /// What a checkpoint must write and delete to hold what the store holds now.
 #[derive(Debug, Default)]
@@ -207,6 +213,7 @@ impl Store {
             keys_checked: 0,
             failures: 0,
             later: None,
+            sifts: false,
         })
     }
 
@@ -221,6 +228,10 @@ impl Store {
                 continue;
             }
             let columns: Vec<ArrayRef> = self.key_columns.iter().map(|&at| Arc::clone(rows.column(at))).collect();
+            if self.sifts {
+                self.wait(&rows, &columns)?;
+                continue;
+            }
             let mut numbers = std::mem::take(&mut self.numbers);
             self.keys.intern(&columns, rows.num_rows(), &mut numbers)?;
             for (pane, rows, numbers) in self.by_pane(&rows, &numbers)? {
@@ -249,6 +260,46 @@ impl Store {
         Ok(looks)
     }
 
+    /// Lets rows wait without numbers for their keys.
+    fn wait(&mut self, rows: &RecordBatch, columns: &[ArrayRef]) -> Result<()> {
+        let Some(later) = &self.later else { return Ok(()) };
+        let mut most = 0;
+        let keys = self.keys.packed(columns, rows.num_rows())?;
+        for (pane, rows, keys) in self.by_pane(rows, &keys)? {
+            let pane = self.panes.entry(PaneKey { pane, first_end: pane + self.slide }).or_default();
+            pane.sift.add(keys.into_owned(), later.arguments(&rows)?);
+            most = most.max(pane.sift.rows());
+        }
+        if most > MAX_LOG_ROWS { self.number_all() } else { Ok(()) }
+    }
+
+    /// From here on keys have numbers: there are too many rows, or others want to see the groups.
+    pub fn number_all(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.sifts) {
+            return Ok(());
+        }
+        for pane in self.panes.values_mut() {
+            for (keys, rows) in pane.sift.take() {
+                pane.log.add(self.keys.intern_packed(&keys)?, rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups of a window, for a rule with this threshold, if its rows wait without numbers.
+    pub fn sifted(&self, view: &View, window: (i64, i64), threshold: Threshold) -> Result<Option<RecordBatch>> {
+        let Some(later) = self.later.as_ref().filter(|_| self.sifts) else { return Ok(None) };
+        let mut keys = self.keys.sibling()?;
+        let mut live = Live::new(&self.aggregates)?;
+        let least = u32::try_from(threshold.rows).unwrap_or(u32::MAX);
+        for pane in self.panes_of(window) {
+            for (packed, rows) in pane.sift.frequent(least)? {
+                live.update(&keys.intern_packed(&packed)?, &rows, &later.inputs)?;
+            }
+        }
+        seen_by(&keys, view, window, &live.finish()?).map(Some)
+    }
+
     /// Taking in rows failed: how often in a row. After [`MAX_FAILURES`] it takes in no more.
     pub fn fail(&mut self) -> u32 {
         self.failures += 1;
@@ -272,6 +323,8 @@ impl Store {
     pub fn aggregate_later(&mut self) {
         let fits = self.watches.is_empty() && self.aggregates.iter().all(Aggregate::can_wait);
         self.later = fits.then(|| Later::new(&self.aggregates, &self.inputs));
+        // A window must be one pane: its rows are gone through once.
+        self.sifts = fits && self.retain == self.slide && self.keys.fit();
     }
 
     /// Whether rows wait to be aggregated.
@@ -280,7 +333,7 @@ impl Store {
     }
 
     /// Splits rows by their pane.
-    fn by_pane<'a>(&self, rows: &RecordBatch, numbers: &'a [u32]) -> Result<Vec<InPane<'a>>> {
+    fn by_pane<'a, K: Copy>(&self, rows: &RecordBatch, numbers: &'a [K]) -> Result<Vec<InPane<'a, K>>> {
         let ts = rows.column(self.grouping.source.ts()).as_primitive::<TimestampMicrosecondType>();
         let pane = |ts: i64| ts.div_euclid(self.slide) * self.slide;
         let (oldest, newest) = ts.values().iter().fold((i64::MAX, i64::MIN), |(a, b), &t| (a.min(t), b.max(t)));
@@ -345,7 +398,7 @@ impl Store {
                 live.finish()?
             }
         };
-        self.seen_by(view, window, &finished)
+        seen_by(&self.keys, view, window, &finished)
     }
 
     /// The panes that count for a window.
@@ -360,20 +413,8 @@ impl Store {
     }
 
     /// Groups as a rule sees them.
-    pub fn seen_by(&self, view: &View, (start, end): (i64, i64), groups: &Finished) -> Result<RecordBatch> {
-        let keys = self.keys.values(&groups.keys)?;
-        let bound = |at: i64, i: usize| -> ArrayRef {
-            let bound = TimestampMicrosecondArray::from_value(at, groups.keys.len());
-            Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
-        };
-        let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
-            ViewColumn::Start => bound(start, i),
-            ViewColumn::End => bound(end, i),
-            ViewColumn::Key(at) => Arc::clone(&keys[at]),
-            ViewColumn::Aggregate(at) => Arc::clone(&groups.results[at]),
-        });
-        let options = RecordBatchOptions::new().with_row_count(Some(groups.keys.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
+    pub fn seen_by(&self, view: &View, window: (i64, i64), groups: &Finished) -> Result<RecordBatch> {
+        seen_by(&self.keys, view, window, groups)
     }
 
     /// Forgets the panes whose last window ends at or before `closed_to`, and the keys that nobody has any more. Returns whether
@@ -420,11 +461,18 @@ impl Store {
     /// Marks the numbers of texts that its keys have.
     pub fn mark_words(&self, words: &SharedWords, used: &mut [bool]) {
         self.keys.mark_words(words, used);
+        for place in self.keys.places(words) {
+            self.panes.values().flat_map(|p| p.sift.keys()).for_each(|key| used[place.word(key)] = true);
+        }
     }
 
     /// Texts have new numbers: `renumbered[old]`.
     pub fn renumber_words(&mut self, words: &SharedWords, renumbered: &[u32]) {
         self.keys.renumber_words(words, renumbered);
+        for place in self.keys.places(words) {
+            let keys = self.panes.values_mut().flat_map(|p| p.sift.keys_mut());
+            keys.for_each(|key| *key = place.with(*key, renumbered));
+        }
     }
 
     /// Memory, bytes.
@@ -436,6 +484,23 @@ impl Store {
 
     /// Groups by pane, in all.
     pub fn groups(&self) -> usize {
-        self.panes.values().map(|p| p.counts().count()).sum()
+        self.panes.values().map(|p| p.counts().count() + p.sift.rows()).sum()
     }
+}
+
+/// Groups as a rule sees them.
+fn seen_by(keys: &Keys, view: &View, (start, end): (i64, i64), groups: &Finished) -> Result<RecordBatch> {
+    let keys = keys.values(&groups.keys)?;
+    let bound = |at: i64, i: usize| -> ArrayRef {
+        let bound = TimestampMicrosecondArray::from_value(at, groups.keys.len());
+        Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
+    };
+    let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
+        ViewColumn::Start => bound(start, i),
+        ViewColumn::End => bound(end, i),
+        ViewColumn::Key(at) => Arc::clone(&keys[at]),
+        ViewColumn::Aggregate(at) => Arc::clone(&groups.results[at]),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(groups.keys.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
 }

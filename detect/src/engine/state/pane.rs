@@ -11,6 +11,7 @@ use datafusion::common::Result;
 
 use super::aggregate::{Accumulator, Aggregate, Inputs};
 use super::later::Log;
+use super::sift::Sift;
 use super::sketch::Seen;
 
 /// No group of the pane.
@@ -252,6 +253,8 @@ pub struct Pane {
     pub layers: Vec<Layer>,
     /// Rows that wait to be aggregated.
     pub log: Log,
+    /// Rows that wait, without a number for their key.
+    pub sift: Sift,
     /// So many of the layers came out of a merge.
     folded: usize,
 }
@@ -308,7 +311,10 @@ impl Pane {
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        self.log.size() + self.live.as_ref().map_or(0, Live::size) + self.layers.iter().map(Layer::size).sum::<usize>()
+        self.log.size()
+            + self.sift.size()
+            + self.live.as_ref().map_or(0, Live::size)
+            + self.layers.iter().map(Layer::size).sum::<usize>()
     }
 
     /// Gives the keys new numbers: `renumbered[old]`.
