@@ -32,6 +32,7 @@ use window::WindowSpec;
 
 pub mod baseline;
 pub mod checkpoint;
+mod closing;
 pub mod compile;
 mod constant;
 mod early;
@@ -274,92 +275,6 @@ impl Engine {
         self.hold_memory_limit();
         self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
         Ok(self.look(looks, self.closed_to).await)
-    }
-
-    /// Closes every window that ends at or before `watermark` and returns what the rules found, in the order of (window's end, rule).
-    pub async fn advance(&mut self, watermark: i64) -> Result<Vec<Found>> {
-        if watermark <= self.closed_to {
-            return Ok(Vec::new());
-        }
-        let from = self.closed_to;
-        self.seal(watermark).await?;
-        self.close_baselines(from, watermark).await;
-        let postponed = std::mem::take(&mut self.postponed);
-        let early = self.look(postponed, watermark).await;
-        let (stores, baselines) =
-            (Arc::new(std::mem::take(&mut self.stores)), Arc::new(std::mem::take(&mut self.baselines)));
-        let shared = (Arc::clone(&stores), Arc::clone(&baselines));
-        let rules = std::mem::take(&mut self.rules);
-        let closed = each(rules, move |mut rule| {
-            let (stores, baselines) = shared.clone();
-            async move {
-                let mut troubles = Vec::new();
-                let found = if rule.compiled.rule.is_baseline() {
-                    Vec::new()
-                } else {
-                    rule.close(from, watermark, &stores, &baselines, &mut troubles).await
-                };
-                (rule, found, troubles)
-            }
-        })
-        .await?;
-        self.stores = Arc::into_inner(stores).unwrap_or_default();
-        self.baselines = Arc::into_inner(baselines).unwrap_or_default();
-        let mut found = early;
-        for (rule, rows, troubles) in closed {
-            self.rules.push(rule);
-            found.extend(rows);
-            self.troubles.extend(troubles);
-        }
-        // (what was told early comes first)
-        found.sort_by(|a, b| (a.early.is_none(), a.end, &a.rule.id).cmp(&(b.early.is_none(), b.end, &b.rule.id)));
-        self.closed_to = watermark;
-        for (number, store) in self.stores.iter_mut().enumerate() {
-            if store.forget(watermark)? {
-                // They know their keys by the old numbers.
-                self.postponed.retain(|(store, _)| *store != number);
-            }
-        }
-        self.prepared.forget(&mut self.stores);
-        let longest = self.rules.iter().map(|r| r.compiled.window.size).max().unwrap_or(0);
-        for baseline in self.baselines.values_mut() {
-            baseline.forget_before(watermark.saturating_sub(longest));
-        }
-        Ok(found)
-    }
-
-    /// Closes all windows: the log is at its end.
-    pub async fn finish(&mut self) -> Result<Vec<Found>> {
-        self.advance(i64::MAX).await
-    }
-
-    /// Completes the panes that no row can be added to any more.
-    async fn seal(&mut self, watermark: i64) -> Result<()> {
-        let stores = std::mem::take(&mut self.stores);
-        let sealed = each(stores, move |mut store| async move {
-            let result = tasks::guarded(async { store.seal(watermark) }).await;
-            (store, result)
-        })
-        .await?;
-        for (number, (store, result)) in sealed.into_iter().enumerate() {
-            self.stores.push(store);
-            if let Err(e) = result {
-                self.store_failed(number, &e);
-            }
-        }
-        Ok(())
-    }
-
-    async fn close_baselines(&mut self, from: i64, watermark: i64) {
-        for rule in self.rules.iter_mut().filter(|r| r.compiled.rule.is_baseline()) {
-            let Some(baseline) = self.baselines.get_mut(&rule.compiled.rule.table_name()) else { continue };
-            for end in rule.window_ends(from, watermark, &self.stores) {
-                let rows = rule.rows(end, &self.stores).await;
-                if let Err(e) = rows.and_then(|rows| baseline.add(end, &rows)) {
-                    self.troubles.push(Trouble::window_lost(&rule.compiled.rule.id, rule.window_of(end), &e));
-                }
-            }
-        }
     }
 }
 

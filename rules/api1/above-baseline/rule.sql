@@ -10,8 +10,8 @@ description = """
 Finds a client that within an hour reads at least `min_objects` different objects of a route and `factor` times as many as usual. Usual is what
 the client itself read of that route at this hour of an earlier day, or what an extraordinary client of the route reads in an hour, whichever is more;
 of a route without a norm (fewer than 20 clients, or the first hour of a log), `unknown_objects`.
-Clients whose agent always carries a URL, as declared crawlers do, are not measured by what people read: usual for them is
-`declared_factor` times `unknown_objects`. Anybody can write such an agent, so it is a higher bar and no exemption.
+Clients whose agent always carries a URL, as declared crawlers do, are not measured by what people read alone: usual for them is
+at least `declared_factor` times `unknown_objects`. Anybody can write such an agent, so it is a higher bar and no exemption.
 
 Why it matters: 200 profiles in an hour are nothing on a page of products and a theft on a page of profiles. One threshold cannot know that; the
 route's own traffic does. That is why this rule reaches rates that object-enumeration must let pass.
@@ -36,8 +36,7 @@ WITH hours AS (
 usual AS (
     SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.declared,
            own.objects AS own_objects,
-           greatest(coalesce(own.objects, 0), CASE WHEN w.declared THEN $unknown_objects * $declared_factor
-                                                   ELSE coalesce(norm.high_objects, $unknown_objects) END) AS usual_objects
+           greatest(coalesce(own.objects, 0), coalesce(norm.high_objects, $unknown_objects)) AS usual_objects
     FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
     LEFT JOIN client_hours own
       ON own.client = w.client AND own.route = w.route AND own.hour = w.hour
@@ -50,3 +49,4 @@ SELECT window_start, window_end, client, route, requests, objects, own_objects,
        round(usual_objects) AS usual_objects
 FROM usual
 WHERE objects >= $factor * usual_objects
+  AND (NOT declared OR objects >= $factor * $unknown_objects * $declared_factor)

@@ -96,7 +96,7 @@ impl Watch {
     /// A look at a key found too little: at least `missing` more rows are needed.
     pub fn look_again(&mut self, key: u32, missing: u64) {
         let count = self.counts.get(key as usize).copied().unwrap_or(0);
-        let missing = u32::try_from(missing).unwrap_or(u32::MAX).max(MIN_STEP).max(count / 32);
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX).max(MIN_STEP).max(count / 8);
         self.next.insert(key, Next::Rows(count.saturating_add(missing)));
     }
 
