@@ -3,7 +3,7 @@
 //! Waiting for a window's end costs records. Where more rows cannot take back what a rule's conditions say ([`super::monotone`]), a
 //! group that may be enough is looked at as it grows, the row that settled it is found, and the rule's row is told at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -21,60 +21,77 @@ impl Engine {
     /// Looks at groups of open windows, each with the number of its store.
     /// `baselines_known_to`: windows of baselines that end at or before it are closed, µs.
     pub(super) async fn look(&mut self, looks: Vec<(usize, Look)>, baselines_known_to: i64) -> Vec<Found> {
-        let mut found = Vec::new();
-        let mut told = BTreeSet::new();
+        let mut together: BTreeMap<(usize, usize, (i64, i64)), Vec<Look>> = BTreeMap::new();
         for (number, look) in looks {
-            if told.contains(&(number, look.watch, look.key, look.window)) {
-                continue;
-            }
-            let store = &self.stores[number];
-            let Some(watch) = store.watches.get(look.watch) else { continue };
+            let Some(watch) = self.stores[number].watches.get_mut(look.watch) else { continue };
             let rule = &self.rules[watch.rule];
-            let (start, end) = look.window;
             // What the baselines knew when the window began is not sure before the watermark has passed that.
-            if !rule.compiled.baselines.is_empty() && baselines_known_to < start {
-                self.stores[number].watches[look.watch].look_again(look.key, 1);
+            if !rule.compiled.baselines.is_empty() && baselines_known_to < look.window.0 {
+                watch.look_again(look.key, 1);
                 if self.postponed.len() < MAX_POSTPONED {
                     self.postponed.push((number, look));
                 }
-                continue;
-            }
-            let settled = if start < rule.complete_from {
-                Ok(None)
             } else {
-                rule.show_baselines(&self.baselines, start);
-                let settled = guarded(settled(rule, store, &look)).await;
-                rule.hide_baselines();
-                settled
-            };
-            let (id, watch) = (&rule.compiled.rule, &mut self.stores[number].watches[look.watch]);
-            match settled {
-                Ok(Some((rows, at))) => {
-                    watch.told(look.key, end);
-                    told.insert((number, look.watch, look.key, look.window));
-                    // (with baselines no sooner than these were sure)
-                    let known = if rule.compiled.baselines.is_empty() {
-                        at
-                    } else {
-                        at.max(start.saturating_add(self.lateness))
-                    };
-                    found.push(Found { rule: id.clone(), start, end, rows, early: Some(known) });
-                }
-                Ok(None) => watch.look_again(look.key, 1),
-                Err(e) => {
-                    watch.told(look.key, end);
-                    self.troubles.push(Trouble::window_lost(&id.id, look.window, &e));
-                }
+                together.entry((number, look.watch, look.window)).or_default().push(look);
             }
         }
+        let mut found = Vec::new();
+        for ((number, _, window), looks) in together {
+            let watch = &self.stores[number].watches[looks[0].watch];
+            let rule = &self.rules[watch.rule];
+            rule.show_baselines(&self.baselines, window.0);
+            // Most looks find nothing: one run of the plan says so for all of them.
+            let all: Vec<_> = looks.iter().map(|look| (look, look.rows.num_rows())).collect();
+            let nothing = window.0 < rule.complete_from
+                || guarded(rows_of(rule, &self.stores[number], &all)).await.is_ok_and(|rows| rows.num_rows() == 0);
+            let mut told = BTreeSet::new();
+            for look in &looks {
+                if nothing {
+                    self.stores[number].watches[look.watch].look_again(look.key, 1);
+                } else if !told.contains(&look.key)
+                    && let Some(settled) = self.look_at(number, look).await
+                {
+                    told.insert(look.key);
+                    found.push(settled);
+                }
+            }
+            self.rules[self.stores[number].watches[looks[0].watch].rule].hide_baselines();
+        }
         found
+    }
+
+    /// Looks at one group; what its rule reads of baselines is shown.
+    async fn look_at(&mut self, number: usize, look: &Look) -> Option<Found> {
+        let store = &self.stores[number];
+        let rule = &self.rules[store.watches[look.watch].rule];
+        let (start, end) = look.window;
+        let settled = guarded(settled(rule, store, look)).await;
+        let watch = &mut self.stores[number].watches[look.watch];
+        match settled {
+            Ok(Some((rows, at))) => {
+                watch.told(look.key, end);
+                // (with baselines no sooner than these were sure)
+                let known =
+                    if rule.compiled.baselines.is_empty() { at } else { at.max(start.saturating_add(self.lateness)) };
+                Some(Found { rule: rule.compiled.rule.clone(), start, end, rows, early: Some(known) })
+            }
+            Ok(None) => {
+                watch.look_again(look.key, 1);
+                None
+            }
+            Err(e) => {
+                watch.told(look.key, end);
+                self.troubles.push(Trouble::window_lost(&rule.compiled.rule.id, look.window, &e));
+                None
+            }
+        }
     }
 }
 
 /// The rule's row for a key as it was when it came into the result, and `ts` of the request that brought it there, µs.
 async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<(RecordBatch, i64)>> {
     let total = look.rows.num_rows();
-    let mut settled = rows_after(rule, store, look, total).await?;
+    let mut settled = rows_of(rule, store, &[(look, total)]).await?;
     if settled.num_rows() == 0 {
         return Ok(None);
     }
@@ -82,7 +99,7 @@ async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<
     let (mut below, mut enough) = (0, total);
     while enough - below > 1 {
         let middle = below.midpoint(enough);
-        let rows = rows_after(rule, store, look, middle).await?;
+        let rows = rows_of(rule, store, &[(look, middle)]).await?;
         if rows.num_rows() == 0 {
             below = middle;
         } else {
@@ -93,8 +110,9 @@ async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<
     Ok(Some((settled, ts.value(enough.saturating_sub(1)))))
 }
 
-/// The rule's row for a key after the first `n` of the rows at hand.
-async fn rows_after(rule: &RuleState, store: &Store, look: &Look, n: usize) -> Result<RecordBatch> {
-    let groups = store.seen_by(&rule.parts[0].view, look.window, &store.group_of(look, n)?)?;
+/// The rule's rows for keys of one window, each after so many of its rows at hand.
+async fn rows_of(rule: &RuleState, store: &Store, looks: &[(&Look, usize)]) -> Result<RecordBatch> {
+    let Some((first, _)) = looks.first() else { return Ok(RecordBatch::new_empty(rule.compiled.output_schema())) };
+    let groups = store.seen_by(&rule.parts[0].view, first.window, &store.groups_of(looks)?)?;
     rule.rows_of(vec![groups]).await
 }

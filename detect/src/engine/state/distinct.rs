@@ -18,11 +18,11 @@ use datafusion::common::{Result, exec_datafusion_err};
 use super::sketch::{self, Estimator, REGISTERS, SPARSE_LIMIT, Seen, observe};
 
 /// So many neighbouring groups are in the same block.
-const NEIGHBOURS: usize = 4096;
+const NEIGHBOURS: usize = 1024;
 /// Blocks, at most: after the last the first gets more groups.
-const BLOCKS: usize = 64;
+const BLOCKS: usize = 256;
 /// A block's log is sorted in when it is this long, or as long as what is sorted already.
-const MIN_LOG: usize = if cfg!(test) { 4 } else { 4096 };
+const MIN_LOG: usize = if cfg!(test) { 4 } else { 1024 };
 
 /// The distinct values of each group, about.
 #[derive(Debug, Default)]

@@ -104,11 +104,13 @@ impl Store {
         Ok(found)
     }
 
-    /// A look's key with the first `rows` of the rows at hand.
-    pub fn group_of(&self, look: &Look, rows: usize) -> Result<Finished> {
+    /// The keys of looks, each with the first so many of its rows at hand.
+    pub fn groups_of(&self, looks: &[(&Look, usize)]) -> Result<Finished> {
         let mut live = Live::new(&self.aggregates)?;
-        look.before.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
-        live.update(&vec![look.key; rows], &look.rows.slice(0, rows), &self.inputs)?;
+        for (look, rows) in looks {
+            look.before.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
+            live.update(&vec![look.key; *rows], &look.rows.slice(0, *rows), &self.inputs)?;
+        }
         live.finish()
     }
 }
