@@ -34,6 +34,8 @@ const EPOCH_ROWS: usize = 64 * 1024;
 const POLL: Duration = Duration::from_secs(1);
 /// After an announcement, others are waited for, so that a busy writer does not cause an epoch a line.
 const GATHER: Duration = Duration::from_millis(100);
+/// Closing windows that takes so long is told, ms.
+const LONG_CLOSE: u128 = 10;
 /// Event time that may pass without a commit while no lines come, µs.
 const SILENT_COMMIT: i64 = 10_000_000;
 
@@ -265,7 +267,12 @@ impl Follower {
     async fn epoch(&mut self) -> Result<bool, RunError> {
         let (rows, early) = self.take_in().await?;
         let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now(), health::bound(now_us()));
+        let begun = Instant::now();
         let closed = self.engine.advance(watermark.unwrap_or(i64::MIN)).await?;
+        let ms = begun.elapsed().as_millis();
+        if ms >= LONG_CLOSE {
+            tracing::debug!(ms, "windows closed");
+        }
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
         for rows in early.iter().chain(&closed) {

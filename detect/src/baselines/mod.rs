@@ -35,6 +35,8 @@ pub struct Baselines {
     listed: BTreeMap<Name, Record>,
     /// Keys of the checkpoint that mean nothing any more.
     leftovers: Vec<Vec<u8>>,
+    /// Files that cannot be used, until a transaction does not list them any more.
+    unusable: Vec<PathBuf>,
     /// So many rows a start may read in any case.
     few_rows: u64,
 }
@@ -66,8 +68,13 @@ impl Baselines {
         let dir = state.join(FOLDER);
         let wrap = |source| StoreError::File { path: dir.clone(), source };
         let mut found = files::files_in(&dir).map_err(wrap)?;
-        let mut baselines =
-            Self { dir: dir.clone(), listed: BTreeMap::new(), leftovers: Vec::new(), few_rows: FEW_ROWS };
+        let mut baselines = Self {
+            dir: dir.clone(),
+            listed: BTreeMap::new(),
+            leftovers: Vec::new(),
+            unusable: Vec::new(),
+            few_rows: FEW_ROWS,
+        };
         let lost = checkpoint.lost.into_iter().map(|row| (row.key, Vec::new()));
         for (key, value) in checkpoint.rows.into_iter().chain(lost) {
             if let (Some(name), Ok(record)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
@@ -160,6 +167,9 @@ impl Baselines {
             outcome = outcome.and(durable::reveal(&name.hidden_path(&self.dir), &name.path(&self.dir)));
             self.listed.insert(name, record);
         }
+        for path in self.unusable.drain(..) {
+            outcome = outcome.and(durable::remove(&path));
+        }
         for name in step.dropped {
             outcome = outcome.and(durable::remove(&name.path(&self.dir)));
             self.listed.remove(&name);
@@ -218,6 +228,7 @@ impl Baselines {
                 tracing::warn!("{}: {why}; the baseline {} goes on without its rows", path.display(), name.table);
             }
             self.leftovers.push(name.key());
+            self.unusable.push(path);
             self.listed.remove(&name);
         }
     }
