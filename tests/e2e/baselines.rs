@@ -133,6 +133,9 @@ fn what_is_kept_equals_the_logs_through_kills() {
     let query: Vec<Value> =
         query.json().into_iter().filter(|row| row["window_end"] != "2026-03-02T16:00:00Z").collect();
     assert!(query.len() > 20, "{query:?}");
+    let folder = site.path().join("state/baselines");
+    let stored = tripline!("query", sql, "-c", site.config(), "--format", "json", "--baselines", &folder).with_code(0);
+    assert_eq!(stored.json(), query);
 
     let told = beside(receiver.messages().iter().map(|m| m.alert().clone()));
     let scanned = beside(site.scan(&site.logs()).into_iter());
