@@ -11,15 +11,17 @@
 //! 5. [`late`] keeps the rows that came too late, [`health`] tells of silent sources and wrong clocks, [`jump`] of single lines
 //!    from the future.
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
-//!    keeps what `run` has read as Parquet, and reads it where logs are read.
+//!    keeps what `run` has read as Parquet, and reads it where logs are read; [`baselines`] keeps what baselines have learnt.
 //! 7. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
+pub mod baselines;
 pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod doctor;
+mod durable;
 pub mod duration;
 pub mod engine;
 pub mod evidence;

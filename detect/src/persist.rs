@@ -1,27 +1,39 @@
 //! The store as `run` needs it: a full disk stops reading, not the program, and damage costs what it has hit, not the start.
 
+use std::path::Path;
+
 use tripline_alert::{Alert, Checkpoint, CheckpointRow, Commit, Store, StoreError};
 
-/// Commits. While the state directory cannot be written for a reason that may pass, says so once, waits and tries the same commit
-/// again: meanwhile nothing is read. `None`: `wait` returned false, the program is to end.
+/// Commits, as [`until_done`].
 pub async fn commit(
     store: &mut Store,
     commit: &Commit,
-    mut wait: impl AsyncFnMut() -> bool,
+    wait: impl AsyncFnMut() -> bool,
 ) -> Result<Option<Vec<Alert>>, StoreError> {
+    let dir = store.dir().to_owned();
+    until_done(&dir, || store.commit(commit), wait).await
+}
+
+/// Writes to the state directory. While that cannot be written for a reason that may pass, says so once, waits and tries the same
+/// again: meanwhile nothing is read. `None`: `wait` returned false, the program is to end.
+pub async fn until_done<T>(
+    dir: &Path,
+    mut write: impl FnMut() -> Result<T, StoreError>,
+    mut wait: impl AsyncFnMut() -> bool,
+) -> Result<Option<T>, StoreError> {
     let mut failures = 0_u64;
     loop {
-        match tokio::task::block_in_place(|| store.commit(commit)) {
-            Ok(alerts) => {
+        match tokio::task::block_in_place(&mut write) {
+            Ok(written) => {
                 if failures > 0 {
                     tracing::warn!(failures, "the state can be written again: reading goes on where it stopped");
                 }
-                return Ok(Some(alerts));
+                return Ok(Some(written));
             }
             Err(e) if e.may_pass() => {
                 if failures == 0 {
                     tracing::warn!(
-                        state = %store.dir().display(),
+                        state = %dir.display(),
                         "reading stops until the state can be written, which is tried every few seconds: {e}"
                     );
                 }

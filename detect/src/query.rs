@@ -1,6 +1,7 @@
 //! Plain SQL over whole logs: the batch side, and the oracle that the engine is tested against.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
@@ -21,7 +22,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::session::session;
 use crate::engine::window::{Mode, ROW_WATERMARK, WindowPlanner, timestamp_type};
 use crate::engine::{FileRows, Keep, baseline, compile};
-use crate::history::read::{ParquetFile, table};
+use crate::history::read::{ParquetFile, listing, table};
 use crate::input::InputFile;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
@@ -134,13 +135,36 @@ impl BatchSession {
         Ok(session)
     }
 
+    /// Baselines as `run` has kept them in `dir`, in place of those of the logs.
+    pub async fn use_kept_baselines(&self, dir: &Path, rules: &[Rule]) -> std::result::Result<(), Diagnostic> {
+        for rule in rules.iter().filter(|r| r.is_baseline()) {
+            let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
+            let files =
+                tripline_ingest::discover(&dir.join(rule.table_name()).join("*.parquet").display().to_string()).files;
+            if files.is_empty() {
+                continue;
+            }
+            let schema = Arc::new(self.plan(rule).await.map_err(explain)?.schema().as_arrow().clone());
+            let rows = listing(files.iter().map(PathBuf::as_path), schema).map_err(explain)?;
+            self.show_baseline(rule, rows).await.map_err(explain)?;
+        }
+        Ok(())
+    }
+
     async fn add_baseline(&self, rule: &Rule) -> std::result::Result<(), Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
         let rows = self.plan(rule).await.map_err(explain)?;
+        self.show_baseline(rule, Arc::new(ViewTable::new(rows, None))).await.map_err(explain)
+    }
+
+    /// Makes a baseline's rows the table that rules and people see.
+    async fn show_baseline(&self, rule: &Rule, rows: Arc<dyn TableProvider>) -> Result<()> {
         let name = format!("__{}", rule.table_name());
-        self.context.register_table(name.as_str(), Arc::new(ViewTable::new(rows, None))).map_err(explain)?;
-        let view = self.state.create_logical_plan(&baseline::view_sql(rule, &name)).await.map_err(explain)?;
-        self.context.register_table(rule.table_name(), Arc::new(ViewTable::new(view, None))).map_err(explain)?;
+        self.context.deregister_table(name.as_str())?;
+        self.context.deregister_table(rule.table_name())?;
+        self.context.register_table(name.as_str(), rows)?;
+        let view = self.state.create_logical_plan(&baseline::view_sql(rule, &name)).await?;
+        self.context.register_table(rule.table_name(), Arc::new(ViewTable::new(view, None)))?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use tripline_alert::{
 };
 use tripline_ingest::{Level, Notice, Position, RejectReason, Source, Tailer, Wake};
 
+use crate::baselines::Baselines;
 use crate::config::Config;
 use crate::engine::{Engine, FileRows, Found, checkpoint};
 use crate::evidence::{Block, Collector, Origin};
@@ -33,6 +34,8 @@ const EPOCH_ROWS: usize = 64 * 1024;
 const POLL: Duration = Duration::from_secs(1);
 /// After an announcement, others are waited for, so that a busy writer does not cause an epoch a line.
 const GATHER: Duration = Duration::from_millis(100);
+/// Closing windows that takes so long is told, ms.
+const LONG_CLOSE: u128 = 10;
 /// Event time that may pass without a commit while no lines come, µs.
 const SILENT_COMMIT: i64 = 10_000_000;
 
@@ -43,6 +46,7 @@ const ENGINE: &str = "engine";
 const FILES: &str = "files";
 const LATE: &str = "late";
 const HISTORY: &str = "history";
+const BASELINES: &str = "baselines";
 
 /// Why `run` ended, or could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +129,7 @@ struct Follower {
     engine: Engine,
     exceptions: Exceptions,
     history: Option<History>,
+    baselines: Baselines,
     evidence: Collector,
     tailer: Tailer,
     patterns: Vec<String>,
@@ -145,7 +150,7 @@ struct Follower {
 impl Follower {
     fn start(
         config: &Config,
-        mut engine: Engine,
+        engine: Engine,
         exceptions: Exceptions,
         rules: Reloader,
         shutdown: watch::Receiver<bool>,
@@ -166,10 +171,13 @@ impl Follower {
         }
         let store = Store::open(dir)?;
         let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
+        let mut engine = engine.with_kept_baselines();
         let (notices, left) = engine.restore(rows);
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        let mut baselines = Baselines::open(dir, store.checkpoint(BASELINES)?)?;
+        baselines.restore(&mut engine);
         let positions: Vec<Position> = store
             .checkpoint(FILES)?
             .rows
@@ -187,6 +195,7 @@ impl Follower {
             committed_watermark: engine.closed_to(),
             evidence: Collector::new(&engine, &exceptions.keep),
             history: History::open(&config.history, history.rows, Instant::now())?,
+            baselines,
             store,
             engine,
             exceptions,
@@ -237,12 +246,14 @@ impl Follower {
 
     /// Goes on with other rules. Those that stay keep their state.
     async fn reload(&mut self, new: Reloaded) -> Result<(), RunError> {
+        // A rule that goes takes along what it has not written.
+        self.commit(Vec::new()).await?;
         let Reloaded { setup, difference: rules, lookups } = new;
         let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        for notice in self.engine.take_over(engine.without_unused_baselines())? {
+        for notice in self.engine.take_over(engine.without_unused_baselines().with_kept_baselines())? {
             tracing::info!("{notice}");
         }
         self.evidence = Collector::new(&self.engine, &setup.exceptions.keep);
@@ -256,7 +267,12 @@ impl Follower {
     async fn epoch(&mut self) -> Result<bool, RunError> {
         let (rows, early) = self.take_in().await?;
         let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now(), health::bound(now_us()));
+        let begun = Instant::now();
         let closed = self.engine.advance(watermark.unwrap_or(i64::MIN)).await?;
+        let ms = begun.elapsed().as_millis();
+        if ms >= LONG_CLOSE {
+            tracing::debug!(ms, "windows closed");
+        }
         let delay = self.tailer.sources().map(|f| f.lateness_us).max().unwrap_or(0);
         let mut found = Vec::new();
         for rows in early.iter().chain(&closed) {
@@ -342,8 +358,14 @@ impl Follower {
         let history = self.prepare_history(&mut commit)?;
         let shutdown = &mut self.shutdown;
         // An error means that who could tell is gone: an end too.
-        let wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
-        let Some(alerts) = persist::commit(&mut self.store, &commit, wait).await? else { return Ok(()) };
+        let mut wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
+        let closed = self.engine.take_closed_windows();
+        let write = || self.baselines.prepare(&closed, &self.engine);
+        let Some(mut learnt) = persist::until_done(self.store.dir(), write, &mut wait).await? else { return Ok(()) };
+        commit.puts.extend(learnt.puts.drain(..).map(|(key, value)| Put { space: BASELINES, key, value }));
+        commit.deletes.extend(learnt.deletes.drain(..).map(|key| Delete::Key { space: BASELINES, key }));
+        let Some(alerts) = persist::commit(&mut self.store, &commit, &mut wait).await? else { return Ok(()) };
+        self.baselines.committed(learnt);
         if let (Some(history), Some(step)) = (&mut self.history, history) {
             history.committed(step, Instant::now());
         }

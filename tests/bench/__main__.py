@@ -7,6 +7,7 @@
   rules     ten rules beside one
   distinct  a million clients in one window: bytes a client
   month     200 M lines of 30 days, compressed
+  baselines a baseline of a million clients by the hour: close time, bytes a key in memory and on disk
   live      `tripline run`: from the line that settles an alert to the webhook, at 20,000 lines/s
 
 Runs that are compared take turns (A B A B ...), held to the same cores; medians, with the least and the most. Every run
@@ -24,13 +25,15 @@ import subprocess
 import sys
 import tempfile
 
+import baselines
 import compare
 import live
 import scaling
 import tool
 
 SUITES = {"compare": compare.compare, "overlap": scaling.overlap, "length": scaling.length, "rules": scaling.many_rules,
-          "distinct": scaling.distinct, "month": scaling.month, "live": live.live}
+          "distinct": scaling.distinct, "month": scaling.month, "baselines": baselines.baselines,
+          "live": live.live}
 
 
 def main():
@@ -72,6 +75,8 @@ def arguments():
     parser.add_argument("--crowdsec-lines", type=positive, default=20_000, help="lines of CrowdSec's own log [20000]")
     parser.add_argument("--limit-config", type=pathlib.Path,
                         help="distinct: measure once more with this added to the config, such as a memory limit")
+    parser.add_argument("--keys", type=positive, default=baselines.KEYS, help="baselines: clients [1000000]")
+    parser.add_argument("--hours", type=positive, default=baselines.HOURS, help="baselines: hours of the log [6]")
     parser.add_argument("--rate", type=positive, default=20_000, help="live: lines a second [20000]")
     parser.add_argument("--seconds", type=positive, default=60, help="live: how long lines are written [60]")
     parser.add_argument("--wait", type=positive, default=200, help="live: seconds to wait for the last alert [200]")

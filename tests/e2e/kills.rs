@@ -27,15 +27,32 @@ const PIECES: usize = 4;
 /// Seconds of traffic, from nine, for each kill: enough for what is kept to go to segments.
 const SECONDS_A_KILL: i64 = 200;
 
-/// Each client's lines in each five minutes, an alert each: a line lost or doubled shows in the values of exactly one.
+/// Each client's lines in each five minutes, an alert each, beside those of the last five in which it came: a line lost or doubled
+/// shows in the values of exactly one, and in the next one's `before`.
 const SLICES: &str = "/*
 title = \"Every line counts\"
 severity = \"low\"
 entity = [\"client\", \"slice\"]
 quiet = \"0s\"
 */
-SELECT window_start, window_end, client, CAST(window_start AS VARCHAR) AS slice,
-       count(*) AS requests, count(DISTINCT path) AS paths, sum(bytes_out) AS bytes
+WITH w AS (
+    SELECT window_start, window_end, client, CAST(window_start AS VARCHAR) AS slice,
+           count(*) AS requests, count(DISTINCT path) AS paths, sum(bytes_out) AS bytes
+    FROM tumble(requests, ts, INTERVAL '5 minutes')
+    WHERE path LIKE '/line/%'
+    GROUP BY window_start, window_end, client
+)
+SELECT w.*, usual.requests AS before
+FROM w LEFT JOIN usual ON usual.client = w.client AND w.window_start >= usual.valid_from AND w.window_start < usual.valid_until
+";
+
+const USUAL: &str = "/*
+title = \"What a client asked for\"
+kind = \"baseline\"
+entity = [\"client\"]
+max_age = \"20m\"
+*/
+SELECT window_start, window_end, client, count(*) AS requests
 FROM tumble(requests, ts, INTERVAL '5 minutes')
 WHERE path LIKE '/line/%'
 GROUP BY window_start, window_end, client
@@ -57,6 +74,7 @@ HAVING count(*) >= 300
 fn site(receiver: &Receiver) -> Site {
     let site = Site::counting(receiver);
     site.write("rules/slices/rule.sql", SLICES);
+    site.write("rules/usual/rule.sql", USUAL);
     site.write("rules/burst/rule.sql", BURST);
     site
 }

@@ -4,6 +4,7 @@ mod architecture;
 mod bad_config;
 mod bad_input;
 mod bad_rules;
+mod baselines;
 mod doctor;
 mod equality;
 mod evidence;

@@ -44,6 +44,9 @@ pub struct Args {
     /// Logs or the Parquet of a history: files, directories or globs; the config's sources otherwise (repeatable)
     #[arg(long, value_name = "PATH", num_args = 1..)]
     logs: Vec<String>,
+    /// Baselines as `run` keeps them in this folder, `baselines` of its state directory, instead of those of the logs
+    #[arg(long, value_name = "DIR")]
+    baselines: Option<PathBuf>,
     #[command(flatten)]
     rules: RuleArgs,
     /// How to print the rows
@@ -86,13 +89,19 @@ pub async fn main(args: Args) -> Result<Outcome> {
     if !patterns.is_empty() && files.is_empty() {
         bail!("there is no log to read in {}", patterns.iter().map(|(p, _)| p.as_str()).collect::<Vec<_>>().join(", "));
     }
-    if patterns.is_empty() {
+    if patterns.is_empty() && args.baselines.is_none() {
         eprintln!("note: no --logs and no config: the table requests is empty");
     }
     let problems = Problems::default();
     let requests = Requests::new(files, &problems);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let session = BatchSession::over(requests, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
+    if let Some(dir) = &args.baselines {
+        if !dir.is_dir() {
+            bail!("{} is no folder; `run` keeps its baselines in `baselines` of [state] dir", dir.display());
+        }
+        session.use_kept_baselines(dir, &setup.rules).await?;
+    }
 
     let (origin, text, plan) = match what(&args, &setup.rules)? {
         What::Rule(rule) => (rule.origin.clone(), rule.text.clone(), session.plan(&rule).await),

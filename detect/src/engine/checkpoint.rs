@@ -1,8 +1,8 @@
 //! What the engine remembers, as rows of bytes that somebody else stores in a transaction.
 //!
 //! Keys: `engine` (closed windows, newest row), `rule/ID` (the plan's fingerprint), `store/STORE` (what its layers consist of),
-//! `state/STORE/NUMBER` (a layer of a pane), `baseline/TABLE/END` (a closed window's rows). Only what changed since the last call
-//! is written.
+//! `state/STORE/NUMBER` (a layer of a pane). Only what changed since the last call is written. (Baselines are kept apart: see
+//! `baseline/durable.rs`.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,21 +73,6 @@ impl Engine {
             }
             changes.deletes.extend(difference.removed.into_iter().map(|n| format!("state/{id}/{n}").into_bytes()));
         }
-        for (table, baseline) in &self.baselines {
-            let saved = self.saved_baselines.entry(table.clone()).or_default();
-            for (end, rows) in baseline.closed() {
-                if saved.insert(*end) {
-                    changes.put(&format!("baseline/{table}/{end}"), to_ipc(rows)?);
-                }
-            }
-            saved.retain(|end| {
-                let held = baseline.closed().contains_key(end);
-                if !held {
-                    changes.deletes.push(format!("baseline/{table}/{end}").into_bytes());
-                }
-                held
-            });
-        }
         Ok(changes)
     }
 
@@ -138,22 +123,6 @@ impl Engine {
                     }
                     state.starts_fresh(newest);
                 }
-            }
-        }
-        let mut by_end: Vec<(i64, String, Vec<u8>)> = Vec::new();
-        rows.retain(|key, value| match key.strip_prefix("baseline/").and_then(|k| k.split_once('/')) {
-            Some((table, end)) if self.baselines.contains_key(table) => {
-                by_end.extend(end.parse().ok().map(|end| (end, table.to_owned(), std::mem::take(value))));
-                false
-            }
-            _ => true,
-        });
-        by_end.sort();
-        for (end, table, value) in by_end {
-            let Some(baseline) = self.baselines.get_mut(&table) else { continue };
-            match from_ipc(&value).and_then(|rows| baseline.add(end, &rows)) {
-                Ok(()) => drop(self.saved_baselines.entry(table).or_default().insert(end)),
-                Err(e) => notices.push(format!("the baseline {table} lost the rows of one window ({e})")),
             }
         }
         // What is left belongs to rules that are gone or have changed.

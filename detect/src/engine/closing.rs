@@ -42,10 +42,7 @@ impl Engine {
             }
         }
         self.prepared.forget(&mut self.stores);
-        let longest = self.rules.iter().map(|r| r.compiled.window.size).max().unwrap_or(0);
-        for baseline in self.baselines.values_mut() {
-            baseline.forget_before(watermark.saturating_sub(longest));
-        }
+        self.forget_baselines()?;
         Ok(found)
     }
 

@@ -23,6 +23,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
 use super::baseline;
+use super::baseline::join::{BaselineSlot, narrow};
 use super::constant;
 use super::leaf::Slot;
 use super::monotone;
@@ -59,7 +60,7 @@ pub struct CompiledRule {
     /// Its lowest aggregates.
     pub splits: Vec<Split>,
     /// Take the rows of the baselines it joins, by table name, before `rest` runs.
-    pub baselines: BTreeMap<String, Arc<Slot>>,
+    pub baselines: BTreeMap<String, Arc<BaselineSlot>>,
     /// The columns of `requests` that it reads.
     pub columns: Vec<String>,
     /// Everything above the lowest aggregates.
@@ -92,11 +93,11 @@ enum Key {
     Column(Expr),
 }
 
-/// Plans `rule`. `baselines` are those it may join, with the schema of their rows, and `lookups` the tables of the user's own;
+/// Plans `rule`. `baselines` are those it may join, and `lookups` the tables of the user's own;
 /// rows for which `keep` is not true are not seen by the rule.
 pub async fn compile(
     rule: &Rule,
-    baselines: &BTreeMap<String, SchemaRef>,
+    baselines: &BTreeMap<String, baseline::Table>,
     lookups: &Lookups,
     keep: Option<LogicalExpr>,
 ) -> std::result::Result<CompiledRule, Diagnostic> {
@@ -112,8 +113,8 @@ pub async fn compile(
     // Only to be refused with a better message than "no such table".
     let bare = Slot::new(tripline_ingest::schema());
     context.register_table("requests", Arc::new(bare.table().map_err(explain)?)).map_err(explain)?;
-    for (name, schema) in baselines {
-        let slot = Slot::new(baseline::table_schema(schema));
+    for (name, table) in baselines {
+        let slot = BaselineSlot::new(table.clone());
         context.register_table(name.as_str(), Arc::new(slot.table().map_err(explain)?)).map_err(explain)?;
         slots.insert(name.clone(), slot);
     }
@@ -151,6 +152,7 @@ pub async fn compile(
         .collect();
     let findings = monotone::analyse(&rest, &lowest);
     splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
+    let rest = narrow(rest, &slots).map_err(explain)?;
     Ok(CompiledRule { rule: Arc::new(rule.clone()), window, splits, baselines: slots, columns, rest, context })
 }
 

@@ -39,8 +39,8 @@ type Log = Vec<(i64, Vec<Row>)>;
 enum Step {
     /// Take in the next so many rows of a file.
     Push { file: usize, rows: usize },
-    /// Stop, and go on from the checkpoint.
-    Restart,
+    /// Stop, and go on from the checkpoint; whether all that baselines know is kept as one.
+    Restart { whole: bool },
     /// Go on with other rules, which happen to be the same.
     Reload,
 }
@@ -232,8 +232,10 @@ fn sorted(rows: impl Iterator<Item = serde_json::Map<String, serde_json::Value>>
 
 /// The engine over the log in steps, with restarts from its checkpoint: the rows of closed windows, and those told early.
 async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Value>) {
-    let (mut engine, problems) = Engine::new(rules, &Keep::new(), &lookups()).await;
+    let (engine, problems) = Engine::new(rules, &Keep::new(), &lookups()).await;
     assert!(problems.is_empty(), "{}", problems[0]);
+    let mut engine = engine.with_kept_baselines();
+    let mut kept = Kept::default();
     let mut stored: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut read: Vec<usize> = vec![0; log.len()];
     let (mut found, mut told) = (Vec::new(), Vec::new());
@@ -259,22 +261,46 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
                 found.extend(closed.iter().flat_map(|c| json_rows(&c.rows).unwrap()));
             }
             Step::Reload => {
-                let new = Engine::new(rules, &Keep::new(), &lookups()).await.0;
+                let new = Engine::new(rules, &Keep::new(), &lookups()).await.0.with_kept_baselines();
                 assert_eq!(engine.take_over(new).unwrap(), Vec::<String>::new());
                 stored.clear();
             }
-            Step::Restart => {
+            Step::Restart { whole } => {
                 let changes = engine.checkpoint().unwrap();
                 stored.extend(changes.puts);
                 changes.deletes.iter().for_each(|key| drop(stored.remove(key)));
-                engine = Engine::new(rules, &Keep::new(), &lookups()).await.0;
+                kept.take(&mut engine, whole);
+                engine = Engine::new(rules, &Keep::new(), &lookups()).await.0.with_kept_baselines();
                 let (notices, left) = engine.restore(stored.clone().into_iter().collect());
                 assert!(notices.is_empty() && left.deletes.is_empty(), "{notices:?} {:?}", left.deletes);
+                kept.give_back(&mut engine);
             }
         }
     }
     assert_eq!(engine.take_troubles(), []);
     (sorted(found.into_iter()), told)
+}
+
+/// The rows of baselines' closed windows, as somebody keeps them.
+#[derive(Default)]
+struct Kept(BTreeMap<i64, Vec<RecordBatch>>);
+
+impl Kept {
+    /// Takes what was closed. `whole`: and what is newest in place of the windows that it comes from.
+    fn take(&mut self, engine: &mut Engine, whole: bool) {
+        self.0.extend(engine.take_closed_windows().into_iter().map(|closed| (closed.end, vec![closed.rows])));
+        if let Some((end, rows)) = engine.settled_baseline("usual").unwrap().filter(|_| whole) {
+            self.0.retain(|&other, _| other > end);
+            self.0.insert(end, rows);
+        }
+    }
+
+    fn give_back(&self, engine: &mut Engine) {
+        for (end, rows) in &self.0 {
+            let rows = arrow::compute::concat_batches(&engine.baseline_schema("usual").unwrap(), rows).unwrap();
+            engine.restore_baseline("usual", *end, &rows).unwrap();
+        }
+    }
 }
 
 /// Window and client: what an early row and its confirmation have in common.
@@ -283,7 +309,7 @@ fn identity(row: &Value) -> [Value; 3] {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![4 => (0usize..4, 1usize..30).prop_map(|(file, rows)| Step::Push { file, rows }), 1 => Just(Step::Restart), 1 => Just(Step::Reload)];
+    let step = prop_oneof![4 => (0usize..4, 1usize..30).prop_map(|(file, rows)| Step::Push { file, rows }), 1 => any::<bool>().prop_map(|whole| Step::Restart { whole }), 1 => Just(Step::Reload)];
     proptest::collection::vec(step, 0..12)
 }
 

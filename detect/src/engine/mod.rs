@@ -14,14 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 
 use crate::diagnostic::Diagnostic;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
-use baseline::Baseline;
+use baseline::{Baseline, Table};
 use compile::{CompiledRule, compile};
 use lateness::{Late, Paned};
 pub use prepared::{Prepared, PreparedRows};
@@ -49,6 +48,8 @@ pub mod program;
 mod refusals;
 mod reload;
 mod rule;
+#[cfg(test)]
+mod scale;
 pub mod session;
 mod sharing;
 pub mod state;
@@ -88,8 +89,6 @@ pub struct Engine {
     newest: i64,
     prepared: Arc<Prepared>,
     late_rows: u64,
-    /// Windows of baselines that the last checkpoint holds.
-    saved_baselines: BTreeMap<String, BTreeSet<i64>>,
     /// Stores whose layout the last checkpoint holds.
     saved_stores: BTreeSet<String>,
     troubles: Vec<Trouble>,
@@ -116,7 +115,6 @@ impl Engine {
             newest: i64::MIN,
             prepared: Arc::default(),
             late_rows: 0,
-            saved_baselines: BTreeMap::new(),
             saved_stores: BTreeSet::new(),
             troubles: Vec::new(),
             postponed: Vec::new(),
@@ -124,14 +122,11 @@ impl Engine {
             memory_limit: usize::MAX,
         };
         let mut problems = Vec::new();
-        let mut tables = BTreeMap::new();
         // Baselines first: rules are planned over their schemas. (A baseline sees no other baseline.)
         for rule in rules.iter().filter(|r| r.is_baseline()) {
-            match engine.add(rule, &BTreeMap::new(), lookups, keep).await {
-                Ok(schema) => drop(tables.insert(rule.table_name(), schema)),
-                Err(problem) => problems.push(problem),
-            }
+            problems.extend(engine.add(rule, &BTreeMap::new(), lookups, keep).await.err());
         }
+        let tables = engine.baselines.iter().map(|(name, baseline)| (name.clone(), baseline.table().clone())).collect();
         for rule in rules.iter().filter(|r| !r.is_baseline()) {
             problems.extend(engine.add(rule, &tables, lookups, keep).await.err());
         }
@@ -142,18 +137,18 @@ impl Engine {
     async fn add(
         &mut self,
         rule: &Rule,
-        tables: &BTreeMap<String, SchemaRef>,
+        tables: &BTreeMap<String, Table>,
         lookups: &Lookups,
         keep: &Keep,
-    ) -> std::result::Result<SchemaRef, Diagnostic> {
+    ) -> std::result::Result<(), Diagnostic> {
         let compiled = compile(rule, tables, lookups, keep.get(&rule.id).cloned()).await?;
-        let schema = compiled.output_schema();
         if rule.is_baseline() {
             let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
-            self.baselines.insert(rule.table_name(), Baseline::new(rule, &schema).map_err(explain)?);
+            let table = Table::new(rule, &compiled.output_schema()).map_err(explain)?;
+            self.baselines.insert(rule.table_name(), Baseline::new(table));
         }
         self.rules.push(RuleState::new(compiled));
-        Ok(schema)
+        Ok(())
     }
 
     /// Drops the baselines that no rule joins: they would cost as much as a rule and nobody would see them.

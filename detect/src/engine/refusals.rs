@@ -22,7 +22,8 @@ async fn refusal(sql: &str) -> String {
             .cloned()
             .collect::<Vec<_>>(),
     );
-    let baselines = BTreeMap::from([("usual".to_owned(), std::sync::Arc::new(usual))]);
+    let table = super::baseline::Table::new(&rule, &std::sync::Arc::new(usual)).unwrap();
+    let baselines = BTreeMap::from([("usual".to_owned(), table)]);
     compile(&rule, &baselines, &lookups(), None).await.map_or_else(|e| e.to_string(), |_| "accepted".into())
 }
 

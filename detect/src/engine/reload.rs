@@ -12,6 +12,11 @@ impl Engine {
         self.forget_saved();
         let rows = self.checkpoint()?.puts;
         let (notices, _) = new.restore(rows);
+        for (table, old) in std::mem::take(&mut self.baselines) {
+            if let Some(baseline) = new.baselines.get_mut(&table) {
+                baseline.take_over(old);
+            }
+        }
         new.forget_saved();
         new.memory_limit = self.memory_limit;
         new.troubles = std::mem::take(&mut self.troubles);
@@ -21,7 +26,6 @@ impl Engine {
 
     /// Writes everything with the next checkpoint.
     fn forget_saved(&mut self) {
-        self.saved_baselines.clear();
         self.saved_stores.clear();
         self.rules.iter_mut().for_each(|rule| rule.saved = false);
         self.stores.iter_mut().for_each(super::state::Store::forget_saved);

@@ -109,13 +109,13 @@ impl RuleState {
     /// Lets the plan see what the baselines knew when a window began.
     pub fn show_baselines(&self, baselines: &BTreeMap<String, Baseline>, start: i64) {
         for (name, slot) in &self.compiled.baselines {
-            slot.put(baselines.get(name).map(|b| b.as_of(start)).unwrap_or_default());
+            slot.put(baselines.get(name).map(|b| b.as_of(start)));
         }
     }
 
     /// Lets the memory go that [`RuleState::show_baselines`] shares.
     pub fn hide_baselines(&self) {
-        self.compiled.baselines.values().for_each(|slot| slot.put(Vec::new()));
+        self.compiled.baselines.values().for_each(|slot| slot.put(None));
     }
 
     /// The rule's rows for the window that ends at `end`.

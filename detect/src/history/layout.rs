@@ -2,12 +2,14 @@
 //! for columns `date` and `hour`.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::durable;
 
 const HOUR_US: i64 = 3_600_000_000;
 const PREFIX: &str = "requests-";
@@ -96,48 +98,9 @@ fn folders(dir: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Creates a folder and those above it, for this user only: it will hold log lines.
-pub fn create_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)?;
-    // The new names must last as long as the files in them.
-    path.ancestors().skip(1).take(2).try_for_each(sync_folder)
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path)?.sync_all()
-}
-
 /// Gives a committed file its name. One that has it already is done.
 pub fn reveal(name: FileName, dir: &Path) -> io::Result<()> {
-    let (from, to) = (name.hidden_path(dir), name.path(dir));
-    match fs::rename(&from, &to) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound && to.is_file() => Ok(()),
-        Err(e) => Err(e),
-        Ok(()) => to.parent().map_or(Ok(()), sync_folder),
-    }
-}
-
-/// Removes a file, and the folders that are empty without it.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    for folder in path.ancestors().skip(1).take(2) {
-        // Not empty is no fault.
-        if fs::remove_dir(folder).is_err() {
-            break;
-        }
-    }
-    Ok(())
+    durable::reveal(&name.hidden_path(dir), &name.path(dir))
 }
 
 #[cfg(test)]

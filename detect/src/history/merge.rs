@@ -13,9 +13,10 @@ use bytes::Bytes;
 use tripline_ingest::table::columns::{OFFSET, SOURCE, TS};
 
 use super::error::HistoryError;
-use super::layout::{self, FileName};
+use super::layout::FileName;
 use super::read::{ParquetFile, rows_of};
 use super::write;
+use crate::durable;
 
 /// Rows that are written at a time.
 const OUT_ROWS: usize = 8 * 1024;
@@ -43,7 +44,7 @@ pub fn merge(inputs: &Inputs, dir: &Path, name: FileName) -> Result<Written, His
     let path = name.hidden_path(dir);
     let io = |error| HistoryError::Io { path: path.clone(), error };
     let folder = path.parent().unwrap_or(dir);
-    layout::create_folder(folder).map_err(io)?;
+    durable::create_folder(folder).map_err(io)?;
     let file = File::create(&path).map_err(io)?;
     let durable = file.try_clone().map_err(io)?;
     let parquet = |error| HistoryError::Write { path: path.clone(), error };
@@ -56,7 +57,7 @@ pub fn merge(inputs: &Inputs, dir: &Path, name: FileName) -> Result<Written, His
     }
     writer.close().map_err(parquet)?;
     durable.sync_all().map_err(io)?;
-    layout::sync_folder(folder).map_err(io)?;
+    durable::sync_folder(folder).map_err(io)?;
     Ok(Written { rows, bytes: durable.metadata().map_err(io)?.len() })
 }
 

@@ -26,6 +26,7 @@ use tripline_alert::CheckpointRow;
 use tripline_ingest::table::columns::TS;
 
 use crate::config;
+use crate::durable;
 use ledger::{Change, FileRecord, Ledger, Spill};
 use upkeep::Job;
 
@@ -98,7 +99,7 @@ impl History {
     ) -> Result<Option<Self>, HistoryError> {
         let Some(dir) = config.dir.clone() else { return Ok(None) };
         let io = |error| HistoryError::Io { path: dir.clone(), error };
-        layout::create_folder(&dir).map_err(io)?;
+        durable::create_folder(&dir).map_err(io)?;
         let (mut ledger, mut leftovers) = Ledger::load(rows, &dir, now)?;
         let found = layout::files_in(&dir).map_err(io)?;
         if ledger.files.is_empty() && ledger.next == 0 {
@@ -180,7 +181,7 @@ impl History {
                     layout::reveal(FileName { hour: record.hour, number: *number }, &self.dir)
                 }
                 Change::DropFile(number) => {
-                    self.ledger.name(*number).map_or(Ok(()), |name| layout::remove(&name.path(&self.dir)))
+                    self.ledger.name(*number).map_or(Ok(()), |name| durable::remove(&name.path(&self.dir)))
                 }
                 Change::AddSpill(..) | Change::DropSpill(_) => Ok(()),
             };
@@ -294,7 +295,7 @@ impl History {
                 }
                 self.trouble = Some((text, now));
                 // What there is of it may fill a disk that is full already.
-                let _ = layout::remove(&FileName { hour: job.hour, number }.hidden_path(&self.dir));
+                let _ = durable::remove(&FileName { hour: job.hour, number }.hidden_path(&self.dir));
             }
         }
     }
@@ -341,7 +342,7 @@ fn tidy(dir: &Path, ledger: &mut Ledger, found: &BTreeSet<PathBuf>) -> Result<Ve
     }
     for path in found.difference(&listed) {
         tracing::info!("{}: was not finished or is replaced; removed", path.display());
-        layout::remove(path).map_err(|error| HistoryError::Io { path: path.clone(), error })?;
+        durable::remove(path).map_err(|error| HistoryError::Io { path: path.clone(), error })?;
     }
     let gone: Vec<Change> = lost.into_iter().map(Change::DropFile).collect();
     let keys = gone.iter().filter_map(Change::delete).collect();

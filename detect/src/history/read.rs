@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use datafusion::catalog::TableProvider;
@@ -118,6 +118,14 @@ impl ParquetFile {
 
 /// Such files as a table for queries, which reads only the columns, row groups and pages that a query needs.
 pub fn table(files: &[ParquetFile]) -> DataFusionResult<Arc<dyn TableProvider>> {
+    listing(files.iter().map(|file| file.path.as_path()), tripline_ingest::schema())
+}
+
+/// Parquet files with the columns of `schema` as a table for queries.
+pub fn listing<'a>(
+    files: impl Iterator<Item = &'a Path>,
+    schema: SchemaRef,
+) -> DataFusionResult<Arc<dyn TableProvider>> {
     let mut options = TableParquetOptions::default();
     // Of a row that a filter leaves out, only the filter's columns are decoded.
     options.global.pushdown_filters = true;
@@ -125,10 +133,8 @@ pub fn table(files: &[ParquetFile]) -> DataFusionResult<Arc<dyn TableProvider>> 
     let format = Arc::new(ParquetFormat::default().with_options(options));
     // What the files are called does not matter: they were looked into.
     let listing = ListingOptions::new(format).with_file_extension("");
-    let urls = files.iter().map(|file| file_url(&file.path)).collect::<DataFusionResult<Vec<_>>>()?;
-    let config = ListingTableConfig::new_with_multi_paths(urls)
-        .with_listing_options(listing)
-        .with_schema(tripline_ingest::schema());
+    let urls = files.map(file_url).collect::<DataFusionResult<Vec<_>>>()?;
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(listing).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 

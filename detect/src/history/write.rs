@@ -1,19 +1,19 @@
 //! Rows of `requests` as Parquet: sorted by time, so that a query for an hour and a client reads little.
 
 use std::fs::File;
-use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
 use datafusion::parquet::errors::Result;
 use datafusion::parquet::file::metadata::SortingColumn;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::file::properties::EnabledStatistics;
 use datafusion::parquet::schema::types::ColumnPath;
 use tripline_ingest::table::columns::{OFFSET, SOURCE, TS};
+
+use crate::durable::{properties, writer};
 
 /// Rows of a row group: what a query that needs one of them reads at least.
 pub const ROW_GROUP: usize = 128 * 1024;
@@ -29,7 +29,7 @@ pub fn sorted(rows: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError
 
 /// Writes files for readers: statistics of every column but the line itself, Bloom filters on who asked.
 pub fn file_writer(file: File) -> Result<ArrowWriter<File>> {
-    let mut properties = common()
+    let mut properties = properties()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_statistics_enabled(EnabledStatistics::Page)
@@ -45,31 +45,21 @@ pub fn file_writer(file: File) -> Result<ArrowWriter<File>> {
     properties = properties
         .set_column_dictionary_enabled(path("raw"), false)
         .set_column_statistics_enabled(path("raw"), EnabledStatistics::None);
-    writer(file, properties.build())
+    writer(file, &tripline_ingest::schema(), properties.build())
 }
 
 /// A batch as Parquet in memory, for ourselves: small and quick rather than easy to search.
 pub fn to_bytes(rows: &RecordBatch) -> Result<Vec<u8>> {
-    let properties = common()
+    let properties = properties()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_dictionary_enabled(false)
         .set_offset_index_disabled(true);
-    let mut writer = writer(Vec::new(), properties.build())?;
+    let mut writer = writer(Vec::new(), &tripline_ingest::schema(), properties.build())?;
     writer.write(rows)?;
     writer.into_inner()
 }
 
-fn common() -> datafusion::parquet::file::properties::WriterPropertiesBuilder {
-    WriterProperties::builder().set_created_by(concat!("tripline ", env!("CARGO_PKG_VERSION")).into())
-}
-
 fn path(name: &str) -> ColumnPath {
     ColumnPath::from(name)
-}
-
-/// Without Arrow's own schema in it: text is text to every reader, whether it knows string views or not.
-fn writer<W: Write + Send>(out: W, properties: WriterProperties) -> Result<ArrowWriter<W>> {
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    ArrowWriter::try_new_with_options(out, tripline_ingest::schema(), options)
 }
