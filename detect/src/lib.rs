@@ -12,7 +12,8 @@
 //!    from the future.
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
 //!    keeps what `run` has read as Parquet, and reads it where logs are read.
-//! 7. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
+//! 7. [`metrics`] tells how `run` goes.
+//! 8. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
@@ -22,6 +23,7 @@ pub mod diagnostic;
 pub mod doctor;
 pub mod duration;
 pub mod engine;
+mod event_clock;
 pub mod evidence;
 pub mod exceptions;
 pub mod finding;
@@ -33,6 +35,7 @@ pub mod input;
 pub mod jump;
 pub mod late;
 pub mod lookups;
+pub mod metrics;
 mod persist;
 pub mod query;
 pub mod reload;

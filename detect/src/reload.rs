@@ -116,6 +116,11 @@ impl Reloader {
         Self { files, config: config.clone(), rules: rules.clone(), lookups: lookups.clone(), watcher: None }
     }
 
+    /// The lookups in force.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
     /// Begins to watch; `hint` as in [`RuleWatcher::new`].
     pub fn watch(&mut self, hint: impl Fn() + Send + 'static) {
         self.watcher = Some(RuleWatcher::new(&self.files, &self.config, hint));

@@ -11,6 +11,7 @@ mod follow;
 mod history;
 mod kills;
 mod lookups;
+mod metrics;
 mod parse;
 mod rules;
 mod run;

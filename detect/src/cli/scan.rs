@@ -84,7 +84,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut keep_late = late.as_mut().map(|file| |line: String| file.write(&line));
     let keep_late = keep_late.as_mut().map(|keep| keep as &mut dyn FnMut(String));
     // A table has no room for lines.
-    let evidence = (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep));
+    let evidence =
+        (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep, &setup.lookups));
     let extras = Extras { late_line: keep_late, evidence };
     let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, extras, |found| {
         // (that an alert is over is not news at the end of a scan)

@@ -12,6 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -39,6 +40,7 @@ mod early;
 #[cfg(test)]
 mod equality;
 mod explain;
+mod figures;
 mod hostile;
 pub mod lateness;
 pub(crate) mod leaf;
@@ -57,6 +59,7 @@ mod trouble;
 pub mod validate;
 pub mod window;
 
+pub use figures::{RuleFigures, Stopwatch, Work};
 pub use lateness::FileRows;
 pub use trouble::Trouble;
 
@@ -99,6 +102,9 @@ pub struct Engine {
     lateness: i64,
     /// State above this is given up, bytes.
     memory_limit: usize,
+    /// How long things take.
+    stopwatch: Stopwatch,
+    early_time: Duration,
 }
 
 /// Which rows a rule must not see: its exceptions, as the condition for a row to be kept.
@@ -122,6 +128,8 @@ impl Engine {
             postponed: Vec::new(),
             lateness: 0,
             memory_limit: usize::MAX,
+            stopwatch: Stopwatch::default(),
+            early_time: Duration::ZERO,
         };
         let mut problems = Vec::new();
         let mut tables = BTreeMap::new();
@@ -250,7 +258,9 @@ impl Engine {
         stores.sort_by_cached_key(|(_, store)| Reverse(store.size()));
         let mut absorbed = each(stores, |(number, mut store)| {
             let groups = paned.get(&store.slide).cloned().unwrap_or_default();
+            let (stopwatch, before) = (self.stopwatch.clone(), store.rows_seen());
             async move {
+                let start = stopwatch.read();
                 let result = tasks::guarded(async {
                     let mut looks = Vec::new();
                     for group in groups.iter() {
@@ -259,14 +269,16 @@ impl Engine {
                     Ok(looks)
                 })
                 .await;
-                (number, store, result)
+                let did = (store.rows_seen() - before, stopwatch.since(start));
+                (number, did, store, result)
             }
         })
         .await?;
         absorbed.sort_by_key(|(number, ..)| *number);
         let mut looks = Vec::new();
-        for (number, store, result) in absorbed {
+        for (number, (rows, time), store, result) in absorbed {
             self.stores.push(store);
+            self.absorbed(number, rows, time);
             match result {
                 Ok(found) => looks.extend(found.into_iter().map(|look| (number, look))),
                 Err(e) => self.store_failed(number, &e),
@@ -274,7 +286,7 @@ impl Engine {
         }
         self.hold_memory_limit();
         self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
-        Ok(self.look(looks, self.closed_to).await)
+        Ok(self.timed_look(looks, self.closed_to).await)
     }
 }
 
