@@ -26,6 +26,7 @@ use crate::late::{self, LateLog};
 use crate::metrics::{Board, Counts, MetricsError};
 use crate::persist;
 use crate::reload::{Reloaded, Reloader};
+use crate::rules::Rule;
 use telling::{listen, log, tell};
 
 mod telling;
@@ -265,6 +266,11 @@ impl Follower {
         let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
         for problem in problems {
             tracing::warn!("{problem}");
+        }
+        let is_new = |rule: &&Rule| rules.added.contains(&rule.id) || rules.changed.contains(&rule.id);
+        let new: Vec<&str> = setup.rules.iter().filter(is_new).map(|rule| rule.origin.as_str()).collect();
+        for warning in engine.warnings().iter().filter(|w| new.contains(&w.origin.as_str())) {
+            tracing::warn!("{warning}");
         }
         for notice in self.engine.take_over(engine.without_unused_baselines())? {
             tracing::info!("{notice}");

@@ -31,11 +31,14 @@ use state::{Look, Store};
 use tasks::each;
 use window::WindowSpec;
 
+#[cfg(test)]
+mod bad_input;
 pub mod baseline;
 pub mod checkpoint;
 mod closing;
 pub mod compile;
 mod constant;
+mod cost;
 mod early;
 #[cfg(test)]
 mod equality;

@@ -1,4 +1,4 @@
-//! The page `/metrics`: OpenMetrics text, which Prometheus reads. Times are seconds, sizes bytes, as is usual there.
+//! The page `/metrics`: `OpenMetrics` text, which Prometheus reads. Times are seconds, sizes bytes, as is usual there.
 
 use std::collections::BTreeMap;
 use std::fmt;
