@@ -18,7 +18,7 @@ fn every_shipped_rule_is_explained() {
 fn logs_show_what_it_costs() {
     let output = tripline!("explain", "api1/object-enumeration", sample()).with_code(0);
     output.shows(&[
-        "beside the key: ",
+        "beside key and count: ",
         "approx_distinct(object) ",
         " bytes",
         "measured on ",

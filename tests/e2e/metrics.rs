@@ -1,7 +1,7 @@
 //! What `tripline run` tells over HTTP: figures for Prometheus, health for who restarts it.
 
-use tripline_tests::http::{get, wait_for};
 use tripline_tests::logs::{at, combined};
+use tripline_tests::pages::{get, wait_for};
 use tripline_tests::program::Process;
 use tripline_tests::receiver::Receiver;
 use tripline_tests::site::{Site, terminate};

@@ -51,10 +51,11 @@ impl Engine {
         writeln!(text, "\n{number}. {}", store.grouping.describe())?;
         let aggregates: Vec<_> = store.aggregates.iter().map(super::state::aggregate::Aggregate::describe).collect();
         writeln!(text, "   keeps of each group and pane of {}: {}", time(store.slide), listed(&aggregates))?;
-        let costs = split.costs().into_iter().filter_map(|(call, cost)| Some(format!("{call} {}", cost?.describe())));
+        let known = split.costs().into_iter().filter_map(|(call, cost)| Some((call, cost?)));
+        let costs = known.filter(|(_, cost)| cost.group > 0).map(|(call, cost)| format!("{call} {}", cost.describe()));
         let costs: Vec<_> = costs.collect();
         if !costs.is_empty() {
-            writeln!(text, "   of memory, beside the key: {}", costs.join(", "))?;
+            writeln!(text, "   of memory, beside key and count: {}", costs.join(", "))?;
         }
         let panes = store.retain / store.slide;
         writeln!(
