@@ -1,9 +1,11 @@
 //! `tripline.toml`: what the user configures. Read once, checked whole, unknown keys refused.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tripline_ingest::SourceOptions;
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
@@ -23,6 +25,9 @@ pub struct Config {
     /// How the rules run.
     #[serde(default)]
     pub engine: EngineLimits,
+    /// Where `run` tells how it goes.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// What to read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
@@ -64,6 +69,21 @@ impl EngineLimits {
     pub fn memory_bytes(&self) -> usize {
         usize::try_from(self.memory).unwrap_or(usize::MAX)
     }
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port for `/metrics`, `/healthz` and `/readyz`; without it, nothing listens.
+    #[serde(default, deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
+}
+
+fn address<'de, D: Deserializer<'de>>(text: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(text)?;
+    let wrong = || D::Error::custom(format!("{text:?} is not an address and a port, such as \"127.0.0.1:9464\""));
+    text.parse().map(Some).map_err(|_| wrong())
 }
 
 /// `[state]`
@@ -153,7 +173,7 @@ pub struct Lookup {
 }
 
 /// `[[exception]]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// Ids or globs of ids.
@@ -379,6 +399,17 @@ mod tests {
                 error.contains(part) && error.contains("tripline.toml:") && error.contains("another name"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn metrics_are_off_or_at_an_address() {
+        assert_eq!(parse("", &[]).unwrap().metrics.listen, None);
+        let listen = |text: &str| parse(&format!("[metrics]\nlisten = \"{text}\"\n"), &[]);
+        assert_eq!(listen("[::1]:9464").unwrap().metrics.listen.unwrap().port(), 9464);
+        for bad in [":9464", "localhost", "127.0.0.1"] {
+            let error = listen(bad).unwrap_err().to_string();
+            assert!(error.contains("tripline.toml:2:10") && error.contains("127.0.0.1:9464"), "{error}");
         }
     }
 

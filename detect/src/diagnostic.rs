@@ -4,6 +4,7 @@
 use std::fmt;
 
 use datafusion::common::{DataFusionError, Span};
+use serde::Serialize;
 
 /// A place in a text: 1-based line and column (in characters), and how many characters it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +17,21 @@ pub struct Place {
     pub width: usize,
 }
 
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It works, at a price or with a risk.
+    Warning,
+    /// It does not work.
+    Error,
+}
+
 /// One problem in one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// The file, or what stands for it (`--sql`).
     pub origin: String,
     /// What is wrong, one sentence.
@@ -37,7 +50,26 @@ impl Diagnostic {
     /// A problem at `place` of `text`.
     pub fn new(origin: &str, text: &str, place: Option<Place>, message: impl Into<String>) -> Self {
         let line_text = place.and_then(|p| text.lines().nth(p.line - 1)).map(str::to_owned);
-        Self { origin: origin.to_owned(), message: message.into(), place, help: None, line_text }
+        let severity = Severity::Error;
+        Self { severity, origin: origin.to_owned(), message: message.into(), place, help: None, line_text }
+    }
+
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
+    /// For programs: `severity`, `file`, `line` and `column` (from 1; null if unknown), `message`, `help`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "severity": self.severity,
+            "file": self.origin,
+            "line": self.place.map(|p| p.line),
+            "column": self.place.map(|p| p.column),
+            "message": self.message,
+            "help": self.help,
+        })
     }
 
     /// The same with advice.
@@ -82,7 +114,8 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        let severity = if self.severity == Severity::Error { "error" } else { "warning" };
+        write!(f, "{severity}: {}", self.message)?;
         if let (Some(Place { line, column, width }), Some(text)) = (self.place, &self.line_text) {
             let gutter = line.to_string().len();
             // A tab stays a tab before the caret, so that both lines are cut the same by the terminal.
@@ -179,6 +212,16 @@ mod tests {
             Diagnostic::at_word("rule.sql", text, "clinet", "no column \"clinet\"").with_help("did you mean client?");
         let want = "error: no column \"clinet\"\n --> rule.sql:2:3\n  |\n2 |   clinet\n  |   ^^^^^^\n  = help: did you mean client?";
         assert_eq!(d.to_string(), want);
+    }
+
+    #[test]
+    fn a_warning_says_so_to_people_and_programs() {
+        let d = Diagnostic::at_word("rule.sql", "SELECT\n a", "a", "dear").warning().with_help("b");
+        assert!(d.to_string().starts_with("warning: dear\n --> rule.sql:2:2\n"), "{d}");
+        let json = serde_json::json!({
+            "severity": "warning", "file": "rule.sql", "line": 2, "column": 2, "message": "dear", "help": "b"
+        });
+        assert_eq!(d.to_json(), json);
     }
 
     #[test]

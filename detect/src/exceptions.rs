@@ -76,6 +76,14 @@ impl Exceptions {
         Ok(all)
     }
 
+    /// Goes on counting where `old` stops.
+    pub fn count_on(&mut self, old: &Self) {
+        for exception in &mut self.list {
+            let same = old.list.iter().find(|o| o.config == exception.config);
+            exception.hits += same.map_or(0, |same| same.hits);
+        }
+    }
+
     /// Counts the rows that each exception covers.
     pub fn count(&mut self, rows: &RecordBatch) -> Result<()> {
         for exception in &mut self.list {
@@ -154,6 +162,21 @@ mod tests {
         assert!(all.keep.contains_key("a/b"));
         all.count(&rows()).unwrap();
         all.list[0].hits
+    }
+
+    #[test]
+    fn a_reload_goes_on_counting_what_stays() {
+        let rule = Rule::parse("a/b", "b.sql", "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT 1").unwrap();
+        let load = |conditions: &[&str]| {
+            let list: Vec<_> = conditions.iter().map(|c| exception(c, "2026-03-10")).collect();
+            Exceptions::new(&list, std::slice::from_ref(&rule), "c", "").unwrap()
+        };
+        let mut before = load(&["status = 404", "client_ip = '192.0.2.7'"]);
+        before.count(&rows()).unwrap();
+        let mut after = load(&["client_ip = '192.0.2.7'", "status = 200"]);
+        after.count_on(&before);
+        after.count(&rows()).unwrap();
+        assert_eq!(after.list.iter().map(|e| e.hits).collect::<Vec<_>>(), [4, 2]);
     }
 
     #[test]

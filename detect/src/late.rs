@@ -178,8 +178,8 @@ impl LateLog {
         Ok(log)
     }
 
-    /// Takes the rows of `file` that are late as `engine` stands, before it takes them in.
-    pub fn take(&mut self, engine: &Engine, file: &FileRows) {
+    /// Takes the rows of `file` that are late as `engine` stands, before it takes them in. Returns how many.
+    pub fn take(&mut self, engine: &Engine, file: &FileRows) -> usize {
         let late = engine.late(file);
         if let Some((source, count)) = self.counts.add(file, &late) {
             tracing::warn!(
@@ -192,6 +192,7 @@ impl LateLog {
         for line in lines(file, &late, &engine.windows()) {
             self.push(&line);
         }
+        late.len()
     }
 
     /// Keeps a line.

@@ -12,7 +12,8 @@
 //!    from the future.
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
 //!    keeps what `run` has read as Parquet, and reads it where logs are read; [`baselines`] keeps what baselines have learnt.
-//! 7. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
+//! 7. [`metrics`] tells how `run` goes.
+//! 8. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
@@ -24,6 +25,7 @@ pub mod doctor;
 mod durable;
 pub mod duration;
 pub mod engine;
+mod event_clock;
 pub mod evidence;
 pub mod exceptions;
 pub mod finding;
@@ -35,6 +37,7 @@ pub mod input;
 pub mod jump;
 pub mod late;
 pub mod lookups;
+pub mod metrics;
 mod persist;
 pub mod query;
 pub mod reload;

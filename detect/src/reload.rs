@@ -116,6 +116,11 @@ impl Reloader {
         Self { files, config: config.clone(), rules: rules.clone(), lookups: lookups.clone(), watcher: None }
     }
 
+    /// The lookups in force.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
     /// Begins to watch; `hint` as in [`RuleWatcher::new`].
     pub fn watch(&mut self, hint: impl Fn() + Send + 'static) {
         self.watcher = Some(RuleWatcher::new(&self.files, &self.config, hint));
@@ -156,7 +161,7 @@ pub async fn load(files: &RuleFiles, config: &Config, rules: &[Rule], lookups: &
             break;
         }
         setup.rules = setup.rules.into_iter().filter_map(|rule| instead(rule, &broken, fallback)).collect();
-        setup.problems.extend(broken.iter().map(ToString::to_string));
+        setup.problems.extend(broken);
     }
     setup.problems.dedup();
     Ok(setup)
@@ -304,13 +309,13 @@ mod tests {
             let new = reload(&files, &now).await;
             let difference = Difference::between(&now.rules, &new.rules);
             assert_eq!(difference, Difference { changed: vec!["two".into()], ..Difference::default() }, "{broken}");
-            assert!(new.problems.len() == 1 && new.problems[0].contains("one/rule.sql"), "{:?}", new.problems);
+            assert!(new.problems.len() == 1 && new.problems[0].origin.contains("one/rule.sql"), "{:?}", new.problems);
         }
         // A file that is gone is no mistake.
         fs::remove_file(&one).unwrap();
         let new = reload(&files, &now).await;
         assert_eq!(Difference::between(&now.rules, &new.rules).removed, ["one"]);
-        assert_eq!(new.problems, Vec::<String>::new());
+        assert_eq!(new.problems, []);
     }
 
     #[tokio::test]
@@ -320,7 +325,11 @@ mod tests {
         write(&folder.path().join("rules/three/rule.sql"), &rule(3).replace("FROM allow", "FROM deny"));
         let new = reload(&files, &now).await;
         assert_eq!(Difference::between(&now.rules, &new.rules), Difference::default());
-        assert!(new.problems.iter().any(|p| p.contains("deny") && p.contains("lookup")), "{:?}", new.problems);
+        assert!(
+            new.problems.iter().map(ToString::to_string).any(|p| p.contains("deny") && p.contains("lookup")),
+            "{:?}",
+            new.problems
+        );
     }
 
     #[tokio::test]
@@ -334,6 +343,6 @@ mod tests {
         write(&folder.path().join("allow.csv"), "client\na,b\n");
         let new = reload(&files, &new).await;
         assert_eq!((rows(&new), new.rules.len()), (vec![2], 2));
-        assert!(new.problems.len() == 1 && new.problems[0].contains("allow.csv:2"), "{:?}", new.problems);
+        assert!(new.problems.len() == 1 && new.problems[0].to_string().contains("allow.csv:2"), "{:?}", new.problems);
     }
 }

@@ -11,22 +11,26 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
-use tripline_alert::{
-    Alert, Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Status, Store, StoreError, Waker,
-};
-use tripline_ingest::{Level, Notice, Position, RejectReason, Source, Tailer, Wake};
+use tripline_alert::{Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Store, StoreError, Waker};
+use tripline_ingest::{Position, RejectReason, Source, Tailer, Wake};
 
 use crate::baselines::Baselines;
 use crate::config::Config;
-use crate::engine::{Engine, FileRows, Found, checkpoint};
+use crate::engine::{Engine, FileRows, Found, Stopwatch, checkpoint};
+use crate::event_clock::EventClock;
 use crate::evidence::{Block, Collector, Origin};
 use crate::exceptions::Exceptions;
 use crate::finding;
 use crate::health::{self, Health};
 use crate::history::{History, HistoryError, Step};
 use crate::late::{self, LateLog};
+use crate::metrics::{Board, Counts, MetricsError};
 use crate::persist;
 use crate::reload::{Reloaded, Reloader};
+use crate::rules::Rule;
+use telling::{listen, log, tell};
+
+mod telling;
 
 /// Rows that an epoch takes in at most.
 const EPOCH_ROWS: usize = 64 * 1024;
@@ -72,6 +76,9 @@ pub enum RunError {
     /// A file's position cannot be written down.
     #[error("cannot write down how far a file was read: {0}")]
     Position(#[from] serde_json::Error),
+    /// Nobody can ask how it goes.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The file of late rows cannot be cut to what was committed.
     #[error("late/ in the state directory cannot be used: {0}")]
     Late(#[from] std::io::Error),
@@ -100,13 +107,18 @@ pub async fn run(
     rules: Reloader,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let mut follower = Follower::start(config, engine, exceptions, rules, shutdown.clone())?;
+    let board = Arc::new(Board::default());
+    let _listening = listen(config, &board).await?;
+    let started = Instant::now();
+    let engine = engine.with_stopwatch(Stopwatch::new(move || started.elapsed()));
+    let mut follower = Follower::start(config, engine, exceptions, rules, shutdown.clone(), Arc::clone(&board))?;
     let destinations = destinations(config)?;
     if destinations.is_empty() {
         tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
     }
     let sender = Sender::new(&follower.store, destinations, Timeouts::default())?;
     follower.waker = Some(sender.waker());
+    board.sends(follower.store.dir().to_owned(), sender.tries());
     // The sender has a signal of its own: it drains after the last commit, not beside it.
     let (committed, drain) = watch::channel(false);
     let sending = tokio::spawn(sender.run(drain, Arc::new(now_ms)));
@@ -143,6 +155,9 @@ struct Follower {
     late: LateLog,
     rules: Reloader,
     shutdown: watch::Receiver<bool>,
+    board: Arc<Board>,
+    counts: Counts,
+    memory_limit: u64,
     /// The next commit writes the engine's state as a whole.
     rewrite: bool,
 }
@@ -154,6 +169,7 @@ impl Follower {
         exceptions: Exceptions,
         rules: Reloader,
         shutdown: watch::Receiver<bool>,
+        board: Arc<Board>,
     ) -> Result<Self, RunError> {
         let missing = |what: &str, how: &str| RunError::Config(format!("the config has no {what}; add {how}"));
         let dir: &PathBuf = config
@@ -191,15 +207,17 @@ impl Follower {
         }
         let health = Health::new(&config.sources, &store.open_alerts()?).map_err(RunError::Config)?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
+        let patterns: Vec<String> = sources.iter().map(|s| s.pattern.clone()).collect();
         Ok(Self {
             committed_watermark: engine.closed_to(),
-            evidence: Collector::new(&engine, &exceptions.keep),
+            evidence: Collector::new(&engine, &exceptions.keep, rules.lookups()),
             history: History::open(&config.history, history.rows, Instant::now())?,
             baselines,
             store,
             engine,
             exceptions,
-            patterns: sources.iter().map(|s| s.pattern.clone()).collect(),
+            counts: Counts::new(&patterns),
+            patterns,
             tailer: Tailer::new(sources, positions.clone()),
             destinations: config.destinations.iter().map(|d| d.name.clone()).collect(),
             waker: None,
@@ -210,6 +228,8 @@ impl Follower {
             late: LateLog::new(&dir.join("late"), mark.unwrap_or_default())?,
             rules,
             shutdown,
+            board,
+            memory_limit: config.engine.memory,
             rewrite: false,
         })
     }
@@ -230,7 +250,12 @@ impl Follower {
             if let Some(new) = self.rules.poll().await {
                 self.reload(new).await?;
             }
-            while self.epoch().await? && !*shutdown.borrow() {}
+            self.counts.files(&files);
+            self.show();
+            while self.epoch().await? && !*shutdown.borrow() {
+                self.show();
+            }
+            self.show();
             tokio::select! {
                 () = changed.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(POLL) => {}
@@ -253,11 +278,17 @@ impl Follower {
         for problem in problems {
             tracing::warn!("{problem}");
         }
+        let is_new = |rule: &&Rule| rules.added.contains(&rule.id) || rules.changed.contains(&rule.id);
+        let new: Vec<&str> = setup.rules.iter().filter(is_new).map(|rule| rule.origin.as_str()).collect();
+        for warning in engine.warnings().iter().filter(|w| new.contains(&w.origin.as_str())) {
+            tracing::warn!("{warning}");
+        }
         for notice in self.engine.take_over(engine.without_unused_baselines().with_kept_baselines())? {
             tracing::info!("{notice}");
         }
-        self.evidence = Collector::new(&self.engine, &setup.exceptions.keep);
-        self.exceptions = setup.exceptions;
+        self.evidence.set_rules(&self.engine, &setup.exceptions.keep, &setup.lookups);
+        let before = std::mem::replace(&mut self.exceptions, setup.exceptions);
+        self.exceptions.count_on(&before);
         self.rewrite = true;
         tracing::warn!(?rules, ?lookups, "rules or lookups have changed and are in use");
         Ok(())
@@ -282,6 +313,7 @@ impl Follower {
         self.evidence.forget(self.engine.closed_to());
         for trouble in self.engine.take_troubles() {
             tracing::error!(rules = trouble.rules.join(", "), "{}", trouble.message);
+            self.counts.trouble(&trouble);
             found.extend(finding::of_trouble(&trouble));
         }
         found.extend(self.health.findings(self.engine.closed_to()));
@@ -295,13 +327,15 @@ impl Follower {
     /// Reads what the files have gained, up to an epoch's worth, and gives it to the engine. Returns how many rows, and what they
     /// settled in open windows.
     async fn take_in(&mut self) -> Result<(usize, Vec<Found>), RunError> {
-        let mut files = Vec::new();
+        let (mut files, mut sources) = (Vec::new(), Vec::new());
         let mut rows = 0;
         self.tailer
             .reject_after(health::latest_allowed(now_us(), self.tailer.sources().filter_map(|f| f.newest_ts).max()));
         while rows < EPOCH_ROWS {
             let Some(next) = self.tailer.next_batch() else { break };
             rows += next.batch.rows.num_rows() + next.batch.rejects.len();
+            let format = || self.tailer.sources().find(|f| f.key == next.file).map(|f| f.format);
+            self.counts.read(&next, format);
             self.exceptions.count(&next.batch.rows)?;
             self.health.heard(next.source);
             for reject in next.batch.rejects.iter().filter(|r| r.reason == RejectReason::FarAhead) {
@@ -315,14 +349,16 @@ impl Follower {
                 let n = next.batch.rejects.len();
                 tracing::warn!(file = %next.path.display(), offset = reject.offset, "{n} lines are no requests; the first: {}: {}", reject.reason, reject.line);
             }
+            sources.push(next.source);
             files.push(FileRows {
                 rows: next.batch.rows,
                 newest_before: next.batch.newest_before,
                 lateness: next.lateness_us,
             });
         }
-        for file in &files {
-            self.late.take(&self.engine, file);
+        for (file, source) in files.iter().zip(sources) {
+            let late = self.late.take(&self.engine, file);
+            self.counts.late(source, late);
         }
         Ok((rows, self.engine.push(&files).await?))
     }
@@ -358,7 +394,11 @@ impl Follower {
         let history = self.prepare_history(&mut commit)?;
         let shutdown = &mut self.shutdown;
         // An error means that who could tell is gone: an end too.
-        let mut wait = async || tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err();
+        let board = Arc::clone(&self.board);
+        let mut wait = async || {
+            board.writable(false);
+            tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_err()
+        };
         let closed = self.engine.take_closed_windows();
         let write = || self.baselines.prepare(&closed, &self.engine);
         let Some(mut learnt) = persist::until_done(self.store.dir(), write, &mut wait).await? else { return Ok(()) };
@@ -366,6 +406,8 @@ impl Follower {
         commit.deletes.extend(learnt.deletes.drain(..).map(|key| Delete::Key { space: BASELINES, key }));
         let Some(alerts) = persist::commit(&mut self.store, &commit, &mut wait).await? else { return Ok(()) };
         self.baselines.committed(learnt);
+        self.board.writable(true);
+        self.counts.committed(&alerts);
         if let (Some(history), Some(step)) = (&mut self.history, history) {
             history.committed(step, Instant::now());
         }
@@ -383,13 +425,6 @@ fn now_us() -> i64 {
     now_ms().saturating_mul(1000)
 }
 
-fn tell(notice: &Notice) {
-    match notice.level {
-        Level::Warn => tracing::warn!("{}", notice.text),
-        Level::Info => tracing::info!("{}", notice.text),
-    }
-}
-
 impl Follower {
     /// Adds to a transaction what keeps the history.
     fn prepare_history(&mut self, commit: &mut Commit) -> Result<Option<Step>, RunError> {
@@ -399,48 +434,5 @@ impl Follower {
         commit.puts.extend(step.puts.drain(..).map(|(key, value)| Put { space: HISTORY, key, value }));
         commit.deletes.extend(step.deletes.drain(..).map(|key| Delete::Key { space: HISTORY, key }));
         Ok(Some(step))
-    }
-}
-
-fn log(alert: &Alert) {
-    let entity = serde_json::to_string(&alert.entity).unwrap_or_default();
-    match alert.status {
-        Status::Firing => {
-            tracing::warn!(rule = alert.rule, severity = %alert.severity, entity, id = alert.id, "alert: {}", alert.title);
-        }
-        Status::Updated => tracing::debug!(rule = alert.rule, entity, id = alert.id, "alert goes on"),
-        Status::Resolved => tracing::info!(rule = alert.rule, entity, id = alert.id, "alert resolved"),
-    }
-}
-
-/// How far event time is, over files that are being written.
-#[derive(Debug, Default)]
-struct EventClock {
-    /// When the last row came, and where event time was then.
-    last_row: Option<(Instant, i64)>,
-}
-
-impl EventClock {
-    /// The watermark, µs. Files with unread lines hold it back; files at their end do not. When all are silent, event time passes
-    /// with the clock, so that a finding does not wait for the next request. A file whose clock is ahead counts as if it were at
-    /// `bound`, the wall clock: it must not make the others' rows late.
-    fn watermark(&mut self, tailer: &Tailer, rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
-        let bound = bound.unwrap_or(i64::MAX);
-        let mark = |f: &tripline_ingest::FileStatus| f.newest_ts.map(|ts| ts.min(bound).saturating_sub(f.lateness_us));
-        let behind = tailer.sources().filter(|f| !f.at_end).filter_map(|f| mark(&f)).min();
-        let newest = tailer.sources().filter_map(|f| mark(&f)).max();
-        if behind.is_some() {
-            return behind;
-        }
-        match self.last_row {
-            Some((at, mark)) if !rows_came => {
-                let silence = i64::try_from(now.duration_since(at).as_micros()).unwrap_or(i64::MAX);
-                Some(mark.saturating_add(silence))
-            }
-            _ => {
-                self.last_row = newest.map(|mark| (now, mark));
-                newest
-            }
-        }
     }
 }

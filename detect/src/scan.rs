@@ -50,6 +50,8 @@ pub struct Extras<'a> {
     pub late_line: Option<&'a mut dyn FnMut(String)>,
     /// Gives the findings that begin an alert some of their lines.
     pub evidence: Option<Collector>,
+    /// Sees the engine each time it has taken in rows, when it holds most.
+    pub watch: Option<&'a mut dyn FnMut(&Engine)>,
 }
 
 /// Scans `files`; `found` receives findings as they are settled or windows close, in the order of (window's end, rule, entity).
@@ -62,7 +64,7 @@ pub async fn scan(
     extras: Extras<'_>,
     mut found: impl FnMut(Vec<Finding>),
 ) -> Result<ScanSummary> {
-    let Extras { mut late_line, mut evidence } = extras;
+    let Extras { mut late_line, mut evidence, mut watch } = extras;
     // A finding is known when the watermark passes its window's end.
     let delay = files.iter().map(InputFile::lateness_us).max().unwrap_or(0);
     let (chunks, received) = mpsc::channel::<Chunk>(1);
@@ -95,6 +97,9 @@ pub async fn scan(
         }
         for early in engine.push_prepared(&files, rows).await? {
             found(period.findings(&early, delay, &mut evidence).await?);
+        }
+        if let Some(watch) = &mut watch {
+            watch(engine);
         }
         for closed in engine.advance(chunk.watermark).await? {
             found(period.findings(&closed, delay, &mut evidence).await?);

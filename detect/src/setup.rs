@@ -32,8 +32,8 @@ pub struct Setup {
     pub lookups: Lookups,
     /// Which rows they must not see.
     pub exceptions: Exceptions,
-    /// What was wrong with some of the rules and lookups, ready to print.
-    pub problems: Vec<String>,
+    /// What was wrong with some of the rules and lookups.
+    pub problems: Vec<Diagnostic>,
 }
 
 impl RuleFiles {
@@ -57,7 +57,7 @@ impl RuleFiles {
         let is_free = |id: &String| !loaded.rules.iter().any(|r| r.id == *id);
         let kept: Vec<Rule> =
             fallback.iter().filter(|r| broken.contains(r.origin.as_str()) && is_free(&r.id)).cloned().collect();
-        let mut problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        let mut problems = loaded.problems;
         let mut rules = loaded.rules;
         rules.extend(kept);
         rules.sort_by(|a, b| a.id.cmp(&b.id));
@@ -80,7 +80,7 @@ impl RuleFiles {
                 .with_help("give the lookup another name"));
         }
         let (lookups, unreadable) = Lookups::read(&config.lookups);
-        problems.extend(unreadable.iter().map(ToString::to_string));
+        problems.extend(unreadable);
         let exceptions = Exceptions::new(&config.exceptions, &rules, &text.origin, &text.text)?;
         problems.dedup();
         Ok(Setup { config, rules, lookups, exceptions, problems })

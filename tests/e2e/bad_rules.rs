@@ -92,3 +92,30 @@ fn a_rule_that_is_not_there() {
         "check the spelling",
     ]);
 }
+
+/// A rule that works, at a price: its author is told, in every command, and it runs.
+#[test]
+fn a_state_that_grows_is_warned_of() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("mine/rule.sql");
+    fs::create_dir_all(file.with_file_name("")).expect("a folder");
+    let sql = format!(
+        "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT window_start, window_end, client,\n  count(DISTINCT path) AS paths\nFROM {WINDOW}\n{KEYS}\n"
+    );
+    fs::write(&file, sql).expect("a rule");
+    let place = format!("{}:6:9", file.display());
+    let parts = ["warning: count(DISTINCT path) keeps every value", "bytes", &place, "^^^^^^^^", "approx_distinct(..)"];
+    tripline!("check", folder.path()).with_code(0).says(&parts);
+    tripline!("scan", "--rules", folder.path(), sample()).with_code(0).says(&parts);
+    tripline!("explain", "--rules", folder.path(), "mine")
+        .with_code(0)
+        .shows(&["could be cheaper: count(DISTINCT path)"]);
+
+    let found = tripline!("check", "--format", "json", folder.path()).with_code(0).json();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["severity"], "warning");
+    assert_eq!((&found[0]["line"], &found[0]["column"]), (&6.into(), &9.into()));
+    fs::write(&file, "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELEC\n").expect("a rule");
+    let found = tripline!("check", "--format", "json", folder.path()).with_code(2).json();
+    assert_eq!((found.len(), &found[0]["severity"], &found[0]["line"]), (1, &"error".into(), &5.into()), "{found:?}");
+}

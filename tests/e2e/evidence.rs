@@ -189,6 +189,26 @@ fn a_delivered_alert_has_its_lines() {
     assert!(shown[0].1.contains("/line/0 ") && shown[19].1.contains("/line/1029 "), "{alert:#}");
 }
 
+/// What was read before the rules changed is still known afterwards.
+#[test]
+fn a_reload_forgets_no_lines() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let process = site.run();
+    let lines: String =
+        (0..30).map(|i| combined(at(9 * 3600 + i), "192.0.2.7", &format!("GET /line/{i}"), 200)).collect();
+    site.append("access.log", lines);
+    site.mark(&receiver, "access.log", "one", at(9 * 3600 + 40));
+    site.write("rules/marker/rule.sql", &site.read("rules/marker/rule.sql").replace("A marker", "Another marker"));
+    process.wait_to_say("have changed and are in use");
+    site.append("access.log", combined(at(11 * 3600), "192.0.2.250", "GET /", 200));
+    let alert = receiver.wait_for("an alert", |messages| {
+        firing(messages, "count", "192.0.2.7").first().map(|message| message.alert().clone())
+    });
+    terminate(process);
+    assert_eq!(evidence(&alert).len(), 20, "{alert:#}");
+}
+
 /// What the README's first command finds.
 #[test]
 fn the_sample_shows_its_campaign() {

@@ -100,6 +100,30 @@ fn scan_finds_the_rows_of_query() {
     assert!(compare("tiers", &config, &log) > 0);
 }
 
+/// Alerts of rules that join lookups bring their lines, too: below the aggregate and above.
+#[test]
+fn alerts_have_evidence() {
+    let scene = Scene::new();
+    for (rule, _) in RULES {
+        let log = scene.path("access.log");
+        let config = scene.path("tripline.toml");
+        let found =
+            tripline!("scan", "-c", config, "--only", rule, "--quiet", "--format", "json", log).with_code(0).json();
+        assert!(!found.is_empty());
+        // (of hundreds of alerts a minute the last get none)
+        for alert in found.iter().filter(|alert| alert["status"] == "firing").take(50) {
+            let lines = alert["evidence"].as_array().expect("a list");
+            // (a client of IPv6 is a network, which the line does not write so)
+            let client = alert["entity"]["client"].as_str().expect("a client");
+            let client = client.split_once(':').map_or(client, |(first, _)| first);
+            assert!(!lines.is_empty(), "{rule}: {alert:#}");
+            for line in lines {
+                assert!(line["raw"].as_str().is_some_and(|raw| raw.starts_with(client)), "{rule}: {alert:#}");
+            }
+        }
+    }
+}
+
 #[test]
 fn check_shows_them_and_what_is_wrong_with_them() {
     let scene = Scene::new();

@@ -93,6 +93,11 @@ impl Site {
         fs::write(path, text).expect("a file");
     }
 
+    /// Reads a file.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).expect("a file")
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()

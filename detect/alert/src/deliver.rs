@@ -15,6 +15,7 @@ use crate::alert::Alert;
 use crate::destination::{Destination, DestinationError, Fault};
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
+use crate::figures::Tries;
 use crate::outbox::{Fate, Message, Outbox};
 use crate::retry::{Verdict, next_try_ms, retry_after_ms};
 use crate::store::Store;
@@ -58,7 +59,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.delivered += other.delivered;
         self.retrying += other.retrying;
         self.dead += other.dead;
@@ -92,6 +93,7 @@ impl Waker {
 pub struct Sender {
     lanes: Vec<Lane>,
     waker: Waker,
+    tries: Tries,
 }
 
 /// One destination.
@@ -106,6 +108,7 @@ struct Lane {
     unrecorded: Vec<(String, Fate)>,
     /// The receiver said that it is gone. Forgotten at a restart: the operator will have looked at it.
     gone: bool,
+    tries: Tries,
 }
 
 impl Sender {
@@ -113,6 +116,7 @@ impl Sender {
     /// keeps other processes from sending the same.
     pub fn new(store: &Store, destinations: Vec<Destination>, timeouts: Timeouts) -> Result<Self, SenderError> {
         let mut lanes: Vec<Lane> = Vec::new();
+        let tries = Tries::default();
         for destination in destinations {
             if lanes.iter().any(|lane| lane.name() == destination.name) {
                 return Err(DestinationError { name: destination.name, fault: Fault::Duplicate }.into());
@@ -124,6 +128,7 @@ impl Sender {
                 paused_until_ms: i64::MIN,
                 unrecorded: Vec::new(),
                 gone: false,
+                tries: tries.clone(),
             });
         }
         for (name, messages) in Outbox::open(store.dir())?.destinations()? {
@@ -135,12 +140,17 @@ impl Sender {
                 );
             }
         }
-        Ok(Self { lanes, waker: Waker(watch::Sender::new(())) })
+        Ok(Self { lanes, waker: Waker(watch::Sender::new(())), tries })
     }
 
     /// A handle for who commits.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// What becomes of its tries.
+    pub fn tries(&self) -> Tries {
+        self.tries.clone()
     }
 
     /// Sends what is due at `now_ms` until nothing is.
@@ -156,7 +166,7 @@ impl Sender {
     /// Delivers until `shutdown` is true or dropped; then once more what is due, for at most [`Timeouts::drain`].
     pub async fn run(self, shutdown: watch::Receiver<bool>, clock: Clock) {
         // Kept to the end: lanes wait on it.
-        let Self { lanes, waker } = self;
+        let Self { lanes, waker, .. } = self;
         let mut running = JoinSet::new();
         for lane in lanes {
             running.spawn(lane.run(waker.0.subscribe(), shutdown.clone(), clock.clone()));
@@ -237,6 +247,7 @@ impl Lane {
             outcome.count(&fate);
             self.unrecorded.push((message.id, fate));
         }
+        self.tries.add(self.name(), outcome);
         self.record(now_ms)?;
         Ok(outcome)
     }

@@ -24,6 +24,7 @@ pub mod destination;
 pub mod destinations;
 mod error;
 mod failpoint;
+pub mod figures;
 pub mod finding;
 pub mod json;
 pub mod lifecycle;

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use super::Outcome;
 use super::output;
 use super::setup::RuleArgs;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::run;
+use crate::setup::Setup;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -18,24 +21,51 @@ pub struct Args {
     /// Folders of rules, or rule files, to check as well
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The rules, and what is wrong with a caret under it
+    Text,
+    /// One JSON object a line for each error and warning
+    Json,
 }
 
 /// Runs the command.
 pub async fn main(mut args: Args) -> Result<Outcome> {
     args.rules.rules.append(&mut args.paths);
     let setup = args.rules.load()?;
-    let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
-    let mut problems: Vec<String> =
-        setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)).collect();
-    if args.rules.config.is_some() {
-        problems.extend(run::destinations(&setup.config).err().map(|e| e.to_string()));
-        let missing = setup
-            .config
-            .sources
-            .iter()
-            .filter(|s| tripline_ingest::discover(&s.path.display().to_string()).files.is_empty());
-        problems.extend(missing.map(|s| format!("warning: the source {} has no files yet", s.path.display())));
+    let (engine, mut problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
+    problems.splice(0..0, setup.problems.iter().cloned());
+    problems.extend(engine.warnings());
+    problems.extend(of_config(&args, &setup));
+    let wrong = problems.iter().filter(|p| p.severity == Severity::Error).count();
+    match args.format {
+        Format::Json => {
+            for problem in &problems {
+                println!("{}", problem.to_json());
+            }
+        }
+        Format::Text => {
+            list(&engine, &setup);
+            for problem in &problems {
+                eprintln!("\n{problem}");
+            }
+            eprintln!(
+                "\n{} rules are fine, {wrong} problem{}",
+                engine.rules().count(),
+                if wrong == 1 { "" } else { "s" }
+            );
+        }
     }
+    Ok(if wrong == 0 { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// What runs, and what it may join.
+fn list(engine: &Engine, setup: &Setup) {
     for rule in engine.rules() {
         let kind = if rule.is_baseline() { "baseline" } else { rule.header.severity.name() };
         println!("{:44} {kind:9} {}", rule.id, rule.header.title);
@@ -48,18 +78,24 @@ pub async fn main(mut args: Args) -> Result<Outcome> {
             output::plain(&lookup.describe(), 200)
         );
     }
-    for problem in &problems {
-        eprintln!("\n{problem}");
+}
+
+/// What is wrong with the config beside rules and lookups.
+fn of_config(args: &Args, setup: &Setup) -> Vec<Diagnostic> {
+    let Some(path) = &args.rules.config else { return Vec::new() };
+    let problem = |message: String| Diagnostic::new(&path.display().to_string(), "", None, message);
+    let mut problems = Vec::new();
+    problems.extend(run::destinations(&setup.config).err().map(|e| problem(e.to_string())));
+    for source in &setup.config.sources {
+        let path = source.path.display().to_string();
+        if tripline_ingest::discover(&path).files.is_empty() {
+            problems.push(problem(format!("the source {path} has no files yet")).warning());
+        }
     }
     let today = output::time(run::now_ms().saturating_mul(1000));
     for exception in setup.exceptions.list.iter().filter(|e| e.config.expires.to_string() <= today) {
-        eprintln!(
-            "\nwarning: the exception for {} ({}) has expired",
-            exception.config.rules.join(", "),
-            exception.config.reason
-        );
+        let (rules, reason) = (exception.config.rules.join(", "), &exception.config.reason);
+        problems.push(problem(format!("the exception for {rules} ({reason}) has expired")).warning());
     }
-    let wrong = problems.iter().filter(|p| !p.starts_with("warning:")).count();
-    eprintln!("\n{} rules are fine, {wrong} problem{}", engine.rules().count(), if wrong == 1 { "" } else { "s" });
-    Ok(if wrong == 0 { Outcome::Done } else { Outcome::Incomplete })
+    problems
 }

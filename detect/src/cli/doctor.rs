@@ -79,7 +79,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
             Ability::Blind(why) => println!("  blind     {}: {why}", rule.rule.id),
         }
     }
-    for problem in setup.problems.iter().cloned().chain(broken.iter().map(ToString::to_string)) {
+    for problem in setup.problems.iter().chain(&broken) {
         eprintln!("\n{problem}");
     }
     Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && input.summary.problems.is_empty() {

@@ -12,6 +12,7 @@ mod check;
 mod doctor;
 mod explain;
 mod findings;
+mod measured;
 mod output;
 mod parse;
 mod query;

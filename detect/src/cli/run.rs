@@ -26,7 +26,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let files = RuleArgs { config: Some(args.config), ..RuleArgs::default() }.files();
     let setup = files.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
-    for problem in setup.problems.iter().cloned().chain(problems.iter().map(ToString::to_string)) {
+    for problem in setup.problems.iter().chain(&problems).chain(&engine.warnings()) {
         // A rule that is wrong does not keep the others from running.
         eprintln!("{problem}\n");
     }

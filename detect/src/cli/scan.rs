@@ -62,14 +62,14 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut setup = args.rules.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     let mut engine = engine.without_unused_baselines().with_memory_limit(setup.config.engine.memory_bytes());
-    setup.problems.extend(problems.iter().map(ToString::to_string));
-    for problem in &setup.problems {
+    setup.problems.extend(problems);
+    for problem in setup.problems.iter().chain(&engine.warnings()) {
         eprintln!("{problem}\n");
     }
     if engine.rules().all(crate::rules::Rule::is_baseline) {
         bail!("no rule is left to run");
     }
-    let (files, unusable) = find_inputs(&args, &setup.config)?;
+    let (files, unusable) = find_inputs(&args.paths, &setup.config)?;
     let total: u64 = files.iter().map(InputFile::size).sum();
     let progress = Arc::new(Progress::default());
     let bar = Bar::start(total, Arc::clone(&progress), args.quiet);
@@ -84,8 +84,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let mut keep_late = late.as_mut().map(|file| |line: String| file.write(&line));
     let keep_late = keep_late.as_mut().map(|keep| keep as &mut dyn FnMut(String));
     // A table has no room for lines.
-    let evidence = (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep));
-    let extras = Extras { late_line: keep_late, evidence };
+    let evidence =
+        (args.format == Format::Json).then(|| Collector::new(&engine, &setup.exceptions.keep, &setup.lookups));
+    let extras = Extras { late_line: keep_late, evidence, watch: None };
     let scanned = scan(&mut engine, &mut setup.exceptions, files, period, progress, extras, |found| {
         // (that an alert is over is not news at the end of a scan)
         for alert in lifecycle.step(found, None).into_iter().map(|c| c.alert).filter(|a| a.status != Status::Resolved) {
@@ -127,7 +128,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
 }
 
 /// The files to read, with the settings of the config's source that names them; and whether a PATH could not be used.
-fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<InputFile>, bool)> {
+pub fn find_inputs(paths: &[String], config: &crate::config::Config) -> Result<(Vec<InputFile>, bool)> {
     // Settings of the config's sources apply to the files they name, wherever PATH found them.
     let sources = config
         .sources
@@ -135,7 +136,7 @@ fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<Input
         .map(|s| Ok((s.path.display().to_string(), s.options().map_err(|(_, e)| anyhow::anyhow!(e))?)));
     let sources = sources.collect::<Result<Vec<_>>>()?;
     let mut patterns = Vec::new();
-    for path in &args.paths {
+    for path in paths {
         let options = sources
             .iter()
             .find(|(source, _)| path.starts_with(source.as_str()))
@@ -148,9 +149,9 @@ fn find_inputs(args: &Args, config: &crate::config::Config) -> Result<(Vec<Input
         eprintln!("warning: {problem}");
     }
     if files.is_empty() {
-        bail!("there is nothing to scan in {}", args.paths.join(", "));
+        bail!("there is nothing to scan in {}", paths.join(", "));
     }
-    Ok((files, problems.iter().any(|p| p.is_named_in(&args.paths))))
+    Ok((files, problems.iter().any(|p| p.is_named_in(paths))))
 }
 
 fn print_json(alert: &Alert) -> Result<()> {

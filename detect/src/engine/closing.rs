@@ -31,7 +31,7 @@ impl Engine {
         }
         let mut found = self.close(|rule| at_once || !rule.compiled.rule.is_baseline(), watermark).await?;
         let postponed = std::mem::take(&mut self.postponed);
-        found.extend(self.look(postponed, watermark).await);
+        found.extend(self.timed_look(postponed, watermark).await);
         // (what was told early comes first)
         found.sort_by(|a, b| (a.early.is_none(), a.end, &a.rule.id).cmp(&(b.early.is_none(), b.end, &b.rule.id)));
         self.closed_to = watermark;
@@ -100,7 +100,7 @@ impl Engine {
                 }
                 let mut windows = Vec::new();
                 for end in rule.window_ends(from, watermark, &stores) {
-                    windows.push((end, guarded(rule.rows(end, &stores)).await));
+                    windows.push((end, guarded(rule.closed_rows(end, &stores)).await));
                 }
                 (rule, Closed::Baseline(windows))
             }

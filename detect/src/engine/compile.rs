@@ -25,6 +25,7 @@ use datafusion::prelude::SessionContext;
 use super::baseline;
 use super::baseline::join::{BaselineSlot, narrow};
 use super::constant;
+use super::cost;
 use super::leaf::Slot;
 use super::monotone;
 use super::program::{Expr, flatten, over};
@@ -63,6 +64,8 @@ pub struct CompiledRule {
     pub baselines: BTreeMap<String, Arc<BaselineSlot>>,
     /// The columns of `requests` that it reads.
     pub columns: Vec<String>,
+    /// See [`cost::distinct_calls`].
+    pub(super) distinct_calls: Vec<String>,
     /// Everything above the lowest aggregates.
     rest: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -133,6 +136,7 @@ pub async fn compile(
     check_output(rule, &plan)?;
     slots.retain(|name, _| scans(&plan, name));
 
+    let distinct_calls = cost::distinct_calls(&plan);
     let plan = constant::fold_subqueries(plan, &state).await.map_err(explain)?;
     let plan = state.optimize(&plan).map_err(explain)?;
     let columns = columns_read(&plan);
@@ -153,7 +157,16 @@ pub async fn compile(
     let findings = monotone::analyse(&rest, &lowest);
     splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
     let rest = narrow(rest, &slots).map_err(explain)?;
-    Ok(CompiledRule { rule: Arc::new(rule.clone()), window, splits, baselines: slots, columns, rest, context })
+    Ok(CompiledRule {
+        rule: Arc::new(rule.clone()),
+        window,
+        splits,
+        baselines: slots,
+        columns,
+        distinct_calls,
+        rest,
+        context,
+    })
 }
 
 /// Parses and plans a rule's SQL with its parameters, not optimised.

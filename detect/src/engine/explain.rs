@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Engine;
+use super::compile::Split;
 use super::rule::{Part, RuleState};
 
 impl Engine {
@@ -20,8 +21,8 @@ impl Engine {
         writeln!(text, "{}: {}", rule.compiled.rule.id, rule.compiled.rule.header.title)?;
         writeln!(text, "windows of {}, one every {}", time(window.size), time(window.slide))?;
         writeln!(text, "reads the columns {}", rule.compiled.columns.join(", "))?;
-        for (number, part) in rule.parts.iter().enumerate() {
-            self.describe_part(rule, number + 1, part, text)?;
+        for (number, (part, split)) in rule.parts.iter().zip(&rule.compiled.splits).enumerate() {
+            self.describe_part(rule, number + 1, (part, split), text)?;
         }
         let early = if rule.compiled.settles() {
             "at once: more rows cannot take back what its conditions say, so it fires with the request that settles them"
@@ -29,6 +30,9 @@ impl Engine {
             "when the window closes: more rows may change what its conditions say, or they compare several aggregates"
         };
         writeln!(text, "tells a finding {early}")?;
+        for warning in rule.compiled.warnings() {
+            writeln!(text, "could be cheaper: {}; {}", warning.message, warning.help.unwrap_or_default())?;
+        }
         writeln!(
             text,
             "\nwhen a window closes, this runs over the groups that are left:\n{}",
@@ -36,11 +40,23 @@ impl Engine {
         )
     }
 
-    fn describe_part(&self, rule: &RuleState, number: usize, part: &Part, text: &mut String) -> std::fmt::Result {
+    fn describe_part(
+        &self,
+        rule: &RuleState,
+        number: usize,
+        (part, split): (&Part, &Split),
+        text: &mut String,
+    ) -> std::fmt::Result {
         let store = &self.stores[part.store];
         writeln!(text, "\n{number}. {}", store.grouping.describe())?;
         let aggregates: Vec<_> = store.aggregates.iter().map(super::state::aggregate::Aggregate::describe).collect();
         writeln!(text, "   keeps of each group and pane of {}: {}", time(store.slide), listed(&aggregates))?;
+        let known = split.costs().into_iter().filter_map(|(call, cost)| Some((call, cost?)));
+        let costs = known.filter(|(_, cost)| cost.group > 0).map(|(call, cost)| format!("{call} {}", cost.describe()));
+        let costs: Vec<_> = costs.collect();
+        if !costs.is_empty() {
+            writeln!(text, "   of memory, beside key and count: {}", costs.join(", "))?;
+        }
         let panes = store.retain / store.slide;
         writeln!(
             text,

@@ -12,6 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
@@ -29,15 +30,19 @@ use state::{Look, Store};
 use tasks::each;
 use window::WindowSpec;
 
+#[cfg(test)]
+mod bad_input;
 pub mod baseline;
 pub mod checkpoint;
 mod closing;
 pub mod compile;
 mod constant;
+mod cost;
 mod early;
 #[cfg(test)]
 mod equality;
 mod explain;
+mod figures;
 mod hostile;
 pub mod lateness;
 pub(crate) mod leaf;
@@ -58,6 +63,7 @@ mod trouble;
 pub mod validate;
 pub mod window;
 
+pub use figures::{RuleFigures, Stopwatch, Work};
 pub use lateness::FileRows;
 pub use trouble::Trouble;
 
@@ -98,6 +104,9 @@ pub struct Engine {
     lateness: i64,
     /// State above this is given up, bytes.
     memory_limit: usize,
+    /// How long things take.
+    stopwatch: Stopwatch,
+    early_time: Duration,
 }
 
 /// Which rows a rule must not see: its exceptions, as the condition for a row to be kept.
@@ -120,6 +129,8 @@ impl Engine {
             postponed: Vec::new(),
             lateness: 0,
             memory_limit: usize::MAX,
+            stopwatch: Stopwatch::default(),
+            early_time: Duration::ZERO,
         };
         let mut problems = Vec::new();
         // Baselines first: rules are planned over their schemas. (A baseline sees no other baseline.)
@@ -245,7 +256,9 @@ impl Engine {
         stores.sort_by_cached_key(|(_, store)| Reverse(store.size()));
         let mut absorbed = each(stores, |(number, mut store)| {
             let groups = paned.get(&store.slide).cloned().unwrap_or_default();
+            let (stopwatch, before) = (self.stopwatch.clone(), store.rows_seen());
             async move {
+                let start = stopwatch.read();
                 let result = tasks::guarded(async {
                     let mut looks = Vec::new();
                     for group in groups.iter() {
@@ -254,14 +267,16 @@ impl Engine {
                     Ok(looks)
                 })
                 .await;
-                (number, store, result)
+                let did = (store.rows_seen() - before, stopwatch.since(start));
+                (number, did, store, result)
             }
         })
         .await?;
         absorbed.sort_by_key(|(number, ..)| *number);
         let mut looks = Vec::new();
-        for (number, store, result) in absorbed {
+        for (number, (rows, time), store, result) in absorbed {
             self.stores.push(store);
+            self.absorbed(number, rows, time);
             match result {
                 Ok(found) => looks.extend(found.into_iter().map(|look| (number, look))),
                 Err(e) => self.store_failed(number, &e),
@@ -269,7 +284,7 @@ impl Engine {
         }
         self.hold_memory_limit();
         self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
-        Ok(self.look(looks, self.closed_to).await)
+        Ok(self.timed_look(looks, self.closed_to).await)
     }
 }
 

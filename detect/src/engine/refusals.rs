@@ -90,6 +90,10 @@ async fn every_refusal_points_and_advises() {
     check(&sql, "SELECT", "another answer at another time", "window_start").await;
     let sql = format!("SELECT window_start, window_end, client, array_agg(path) AS n FROM {WINDOW} {KEYS}");
     check(&sql, "SELECT", "order in which rows arrive", "approx_distinct").await;
+    let sql = format!(
+        "SELECT window_start, window_end, client, string_agg(path, ' ' ORDER BY path) AS n FROM {WINDOW} {KEYS}"
+    );
+    check(&sql, "SELECT", "keep every row of a group", "20 of its log lines").await;
     let sql =
         format!("SELECT window_start, window_end, client, count(*) AS n FROM {WINDOW} {KEYS} HAVING count(*) > $m");
     check(&sql, "$m", "no parameter $m", "params are: n").await;

@@ -8,7 +8,8 @@ impl Engine {
     /// Goes on with the rules of `new`. Rules that are the same keep their state, also where a threshold has changed; the others
     /// begin with the next whole window. Returns what there is to tell. The next checkpoint is a whole one: delete the rows
     /// of those before.
-    pub fn take_over(&mut self, mut new: Self) -> Result<Vec<String>> {
+    pub fn take_over(&mut self, new: Self) -> Result<Vec<String>> {
+        let mut new = new.with_stopwatch(self.stopwatch.clone());
         self.forget_saved();
         let rows = self.checkpoint()?.puts;
         let (notices, _) = new.restore(rows);
@@ -19,6 +20,7 @@ impl Engine {
         }
         new.forget_saved();
         new.memory_limit = self.memory_limit;
+        new.count_on(self);
         new.troubles = std::mem::take(&mut self.troubles);
         *self = new;
         Ok(notices)

@@ -10,7 +10,7 @@ use super::baseline::Baseline;
 use super::compile::CompiledRule;
 use super::state::{Rolling, Store, Threshold, View};
 use super::tasks::guarded;
-use super::{Found, Trouble};
+use super::{Found, Stopwatch, Trouble, Work};
 
 /// A rule and what it keeps beside its stores.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub struct RuleState {
     pub complete_from: i64,
     /// Whether the last checkpoint knows this plan.
     pub saved: bool,
+    /// What it did so far.
+    pub work: Work,
+    /// How long things take.
+    pub stopwatch: Stopwatch,
 }
 
 /// One split's part of a store.
@@ -47,7 +51,14 @@ impl Part {
 impl RuleState {
     /// A rule that has seen nothing; its parts are given when stores are shared out.
     pub fn new(compiled: CompiledRule) -> Self {
-        Self { compiled, parts: Vec::new(), complete_from: i64::MIN, saved: false }
+        Self {
+            compiled,
+            parts: Vec::new(),
+            complete_from: i64::MIN,
+            saved: false,
+            work: Work::default(),
+            stopwatch: Stopwatch::default(),
+        }
     }
 
     /// Whether it has a part of this store.
@@ -96,7 +107,7 @@ impl RuleState {
         for end in self.window_ends(from, to, stores) {
             let (start, end) = self.window_of(end);
             self.show_baselines(baselines, start);
-            match guarded(self.rows(end, stores)).await {
+            match guarded(self.closed_rows(end, stores)).await {
                 Ok(rows) if rows.num_rows() == 0 => {}
                 Ok(rows) => found.push(Found { rule: Arc::clone(&rule), start, end, rows, early: None }),
                 Err(e) => troubles.push(Trouble::window_lost(&rule.id, (start, end), &e)),
@@ -116,6 +127,16 @@ impl RuleState {
     /// Lets the memory go that [`RuleState::show_baselines`] shares.
     pub fn hide_baselines(&self) {
         self.compiled.baselines.values().for_each(|slot| slot.put(None));
+    }
+
+    /// The rule's rows for the window that ends at `end`, which closes.
+    pub async fn closed_rows(&mut self, end: i64, stores: &[Store]) -> Result<RecordBatch> {
+        let start = self.stopwatch.read();
+        let rows = self.rows(end, stores).await;
+        self.work.windows += 1;
+        self.work.closing += self.stopwatch.since(start);
+        self.work.found += rows.as_ref().map_or(0, |rows| rows.num_rows() as u64);
+        rows
     }
 
     /// The rule's rows for the window that ends at `end`.

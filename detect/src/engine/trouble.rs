@@ -85,7 +85,7 @@ fn time(us: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::engine::{FileRows, Keep};
     use crate::lookups::Lookups;
@@ -93,7 +93,8 @@ mod tests {
     use arrow::array::{ArrayRef, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
     use std::sync::Arc;
 
-    fn rows(clients: usize, minute: i64) -> FileRows {
+    /// A request of each of so many clients.
+    pub fn rows(clients: usize, minute: i64) -> FileRows {
         let schema = tripline_ingest::schema();
         let columns = schema.fields().iter().map(|field| -> ArrayRef {
             match field.name().as_str() {

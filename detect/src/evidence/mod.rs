@@ -21,6 +21,7 @@ use tripline_ingest::table::columns::{OFFSET, RAW, SOURCE, TS};
 
 use crate::engine::{Engine, FileRows, Found, Keep};
 use crate::finding;
+use crate::lookups::Lookups;
 use index::Index;
 use plan::EvidencePlan;
 
@@ -52,6 +53,7 @@ pub struct Collector {
     /// By rule; `None` if there can be none.
     plans: BTreeMap<String, Option<EvidencePlan>>,
     baselines: BTreeMap<String, SchemaRef>,
+    lookups: Lookups,
     keep: Keep,
     /// By fingerprint.
     shown: HashMap<String, Shown>,
@@ -70,18 +72,30 @@ struct Shown {
 }
 
 impl Collector {
-    /// For the rules of an engine; `keep`: the rows that each may see.
-    pub fn new(engine: &Engine, keep: &Keep) -> Self {
-        let baselines = engine.compiled().filter(|c| c.rule.is_baseline());
-        Self {
+    /// For the rules of an engine; `keep`: the rows that each may see; `lookups`: what they may join.
+    pub fn new(engine: &Engine, keep: &Keep, lookups: &Lookups) -> Self {
+        let mut collector = Self {
             index: Index::default(),
             plans: BTreeMap::new(),
-            baselines: baselines.map(|c| (c.rule.table_name(), c.output_schema())).collect(),
-            keep: keep.clone(),
+            baselines: BTreeMap::new(),
+            lookups: Lookups::default(),
+            keep: Keep::new(),
             shown: HashMap::new(),
-            longest: engine.compiled().map(|c| c.window.size).max().unwrap_or(0),
+            longest: 0,
             allowance: ALLOWANCE,
-        }
+        };
+        collector.set_rules(engine, keep, lookups);
+        collector
+    }
+
+    /// Goes on with other rules. Where rows came from, and which alerts have evidence, stays known.
+    pub fn set_rules(&mut self, engine: &Engine, keep: &Keep, lookups: &Lookups) {
+        let baselines = engine.compiled().filter(|c| c.rule.is_baseline());
+        self.plans.clear();
+        self.baselines = baselines.map(|c| (c.rule.table_name(), c.output_schema())).collect();
+        self.lookups = lookups.clone();
+        self.keep.clone_from(keep);
+        self.longest = engine.compiled().map(|c| c.window.size).max().unwrap_or(0);
     }
 
     /// Notes where rows came from.
@@ -163,7 +177,7 @@ impl Collector {
     async fn has_plan(&mut self, closed: &Found) -> bool {
         let rule = &closed.rule;
         if !self.plans.contains_key(&rule.id) {
-            let plan = EvidencePlan::new(rule, &self.baselines, self.keep.get(&rule.id).cloned()).await;
+            let plan = EvidencePlan::new(rule, &self.baselines, &self.lookups, self.keep.get(&rule.id).cloned()).await;
             let plan = plan.unwrap_or_else(|e| {
                 tracing::debug!(rule = rule.id, "{e}");
                 None
@@ -171,7 +185,7 @@ impl Collector {
             if plan.is_none() {
                 tracing::info!(
                     rule = rule.id,
-                    "this rule's alerts come without evidence: its entity is not made of keys of one of its lowest aggregates over requests alone"
+                    "this rule's alerts come without evidence: its entity is not made of keys of one of its lowest aggregates over requests and lookups"
                 );
             }
             self.plans.insert(rule.id.clone(), plan);

@@ -27,6 +27,7 @@ use crate::engine::compile::{self, paned_schema};
 use crate::engine::leaf::Slot;
 use crate::engine::session::session;
 use crate::engine::window::{Mode, WindowPlanner};
+use crate::lookups::Lookups;
 use crate::rules::Rule;
 
 /// The column that says which row of the input a row came from.
@@ -50,9 +51,14 @@ pub struct Counted {
 }
 
 impl EvidencePlan {
-    /// Plans it. `baselines`: the tables that rules may join, with the schema of their rows; rows for which `keep` is not true
+    /// Plans it. `baselines`: those that rules may join, with the schema of their rows; rows for which `keep` is not true
     /// are not seen by the rule. `None` if the entity is not made of keys of one of the rule's lowest aggregates.
-    pub async fn new(rule: &Rule, baselines: &BTreeMap<String, SchemaRef>, keep: Option<Expr>) -> Result<Option<Self>> {
+    pub async fn new(
+        rule: &Rule,
+        baselines: &BTreeMap<String, SchemaRef>,
+        lookups: &Lookups,
+        keep: Option<Expr>,
+    ) -> Result<Option<Self>> {
         let input = Slot::new(input_schema());
         let table: Arc<dyn TableProvider> = Arc::new(input.table()?);
         let planner = WindowPlanner::new(Mode::Stream, BTreeMap::from([("requests".to_owned(), table)]), keep);
@@ -62,10 +68,11 @@ impl EvidencePlan {
             let slot = Slot::new(baseline::table_schema(schema));
             context.register_table(name.as_str(), Arc::new(slot.table()?))?;
         }
+        lookups.register(&context)?;
         let plan = compile::plan(&state, rule).await?;
         let Some((aggregate, keys)) = lowest_aggregate(rule, &plan)? else { return Ok(None) };
-        // What is joined below is not known afterwards as it was.
-        if reads_other_tables(&aggregate.input)? {
+        // (a baseline that was joined below would not be known afterwards as it was; lookups do not change)
+        if reads_baselines(&aggregate.input, baselines)? {
             return Ok(None);
         }
         let Some(carried) = carry(&aggregate.input)? else { return Ok(None) };
@@ -194,21 +201,29 @@ fn aggregates(plan: &LogicalPlan) -> Result<bool> {
     plan.exists(|node| Ok(is_one(node)))
 }
 
-fn reads_other_tables(plan: &LogicalPlan) -> Result<bool> {
-    let mut others = false;
+fn reads_baselines(plan: &LogicalPlan, baselines: &BTreeMap<String, SchemaRef>) -> Result<bool> {
+    let mut found = false;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            others |= scan.table_name.table() != "requests";
+            found |= baselines.contains_key(scan.table_name.table());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(others)
+    Ok(found)
 }
 
 /// A plan with [`ROW`] among its columns. `None`: the rows cannot be told apart any more.
 fn carry(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let carried = match plan {
-        LogicalPlan::TableScan(_) => plan.clone(),
+        LogicalPlan::TableScan(_) if row_column(plan).is_some() => plan.clone(),
+        LogicalPlan::Join(join) => {
+            let (left, right) = match (carry(&join.left)?, carry(&join.right)?) {
+                (Some(left), None) => (left, join.right.as_ref().clone()),
+                (None, Some(right)) => (join.left.as_ref().clone(), right),
+                _ => return Ok(None),
+            };
+            plan.with_new_exprs(plan.expressions(), vec![left, right])?
+        }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
             let Some(input) = carry(plan.inputs()[0])? else { return Ok(None) };
             plan.with_new_exprs(plan.expressions(), vec![input])?

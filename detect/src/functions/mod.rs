@@ -4,11 +4,17 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 
+#[cfg(test)]
+mod explosive;
 mod object_part;
 
 /// All of them.
 pub fn all() -> Vec<ScalarUDF> {
-    vec![object_part::udf()]
+    vec![
+        object_part::udf(),
+        #[cfg(test)]
+        explosive::udf(),
+    ]
 }
 
 /// Adds them to a session.

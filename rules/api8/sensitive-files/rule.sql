@@ -22,7 +22,7 @@ secret file within the hour is taken for a catch-all; and what an application en
 WITH served AS (
     SELECT window_start, window_end, path, bytes_out,
            count(*) AS requests,
-           count(DISTINCT client) AS clients
+           approx_distinct(client) AS clients
     FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE status BETWEEN 200 AND 299 AND method IN ('GET', 'POST')
       AND regexp_like(path, '/\.(git|svn|hg|aws|ssh|docker|kube)/.|/\.(env|npmrc|netrc|pgpass|htpasswd|bash_history)($|[.~_-])|/wp-config\.php.|/id_(rsa|dsa|ecdsa|ed25519)$|/(private|privkey|server|ssl|tls)[^/]*\.(key|pem)$|\.(p12|pfx|kdbx)$|/(info|phpinfo)\.php$|/heapdump($|\.)|/actuator/(env|configprops|threaddump)$|/(backup|dump)[^/]*\.(zip|tgz|tar|gz|bak|rar|7z)$|/(database|db|htdocs|site|www)[0-9._-]*\.(zip|tgz|tar|tar\.gz|bak|rar|7z)$|\.sql($|\.)')

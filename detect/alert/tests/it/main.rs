@@ -6,6 +6,7 @@
 mod config;
 mod delivery;
 mod early;
+mod figures;
 mod http;
 mod lifecycle;
 mod secrets;

@@ -127,6 +127,8 @@ pub struct Store {
     numbers: Vec<u32>,
     /// How many keys were in use when it was looked at last.
     keys_checked: usize,
+    /// Rows taken in.
+    rows_seen: u64,
     /// Times in a row that it could not take in rows.
     failures: u32,
     /// How rows are kept until a window needs them aggregated, if they are.
@@ -211,6 +213,7 @@ impl Store {
             saved: BTreeSet::new(),
             numbers: Vec::new(),
             keys_checked: 0,
+            rows_seen: 0,
             failures: 0,
             later: None,
             sifts: false,
@@ -227,6 +230,7 @@ impl Store {
             if rows.num_rows() == 0 {
                 continue;
             }
+            self.rows_seen += rows.num_rows() as u64;
             let columns: Vec<ArrayRef> = self.key_columns.iter().map(|&at| Arc::clone(rows.column(at))).collect();
             if self.sifts {
                 self.wait(&rows, &columns)?;
@@ -480,6 +484,11 @@ impl Store {
         self.keys.size()
             + self.panes.values().map(Pane::size).sum::<usize>()
             + self.watches.iter().map(Watch::size).sum::<usize>()
+    }
+
+    /// Rows that it has taken in, since it was made.
+    pub fn rows_seen(&self) -> u64 {
+        self.rows_seen
     }
 
     /// Groups by pane, in all.

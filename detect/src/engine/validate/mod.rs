@@ -303,6 +303,14 @@ impl Tables<'_> {
                 });
             }
             Expr::AggregateFunction(f) if ORDER_DEPENDENT.contains(&f.func.name()) => {
+                if f.func.name().ends_with("_agg") && !f.params.order_by.is_empty() {
+                    return Err(Refusal {
+                        message: format!("{}(.. ORDER BY ..) would keep every row of a group", f.func.name()),
+                        help: "an alert brings up to 20 of its log lines; of values tell min, max, count or approx_distinct",
+                        span: None,
+                        word: "SELECT",
+                    });
+                }
                 return Err(Refusal {
                     message: format!("{}() depends on the order in which rows arrive", f.func.name()),
                     help: "use min, max, count or approx_distinct, whose answer does not",
@@ -327,6 +335,8 @@ impl Tables<'_> {
     }
 }
 
+/// Their answer depends on how files and batches are interleaved. An ORDER BY inside can settle that, but only with every row
+/// sorted and kept until the window closes, which is what a rule is not for: an alert is cut at 64 KiB anyway.
 const ORDER_DEPENDENT: [&str; 5] = ["first_value", "last_value", "nth_value", "array_agg", "string_agg"];
 
 impl Rows {
