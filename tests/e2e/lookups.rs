@@ -110,17 +110,19 @@ fn alerts_have_evidence() {
         let found =
             tripline!("scan", "-c", config, "--only", rule, "--quiet", "--format", "json", log).with_code(0).json();
         assert!(!found.is_empty());
-        // (of hundreds of alerts a minute the last get none)
-        for alert in found.iter().filter(|alert| alert["status"] == "firing").take(50) {
+        let mut shown = 0;
+        for alert in found.iter().filter(|alert| alert["status"] == "firing") {
             let lines = alert["evidence"].as_array().expect("a list");
             // (a client of IPv6 is a network, which the line does not write so)
             let client = alert["entity"]["client"].as_str().expect("a client");
             let client = client.split_once(':').map_or(client, |(first, _)| first);
-            assert!(!lines.is_empty(), "{rule}: {alert:#}");
+            shown += usize::from(!lines.is_empty());
             for line in lines {
                 assert!(line["raw"].as_str().is_some_and(|raw| raw.starts_with(client)), "{rule}: {alert:#}");
             }
         }
+        // (of several hundred that come at once, a hundred have lines)
+        assert!(shown >= 50, "{rule}: {shown} of {} have evidence", found.len());
     }
 }
 
