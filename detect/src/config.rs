@@ -196,7 +196,12 @@ pub struct Destination {
     /// How it is called in logs and in the outbox.
     pub name: String,
     /// Where to post.
+    #[serde(default)]
     pub url: String,
+    /// File with the URL, where that is a secret.
+    pub url_file: Option<PathBuf>,
+    /// Environment variable with it, instead.
+    pub url_env: Option<String>,
     /// The payload's style.
     #[serde(default = "native")]
     pub style: String,
@@ -207,6 +212,15 @@ pub struct Destination {
     pub secret_file: Option<PathBuf>,
     /// Environment variable with the signing secret, instead of a file.
     pub secret_env: Option<String>,
+    /// File with the receiver's key: `PagerDuty`'s routing key, or what stands in the `Authorization` header.
+    pub key_file: Option<PathBuf>,
+    /// Environment variable with it, instead.
+    pub key_env: Option<String>,
+    /// For `style = "template"`: JSON with `{{name}}` in its texts.
+    pub template_file: Option<PathBuf>,
+    /// `any`, or `public`: no private addresses.
+    #[serde(default)]
+    pub network: String,
     /// PEM file with the authorities that sign the receiver's certificate, beside the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM file with the certificate and key by which the receiver knows us.
@@ -297,10 +311,17 @@ impl Config {
         self.rules.dirs.iter_mut().for_each(resolve);
         self.lookups.iter_mut().map(|l| &mut l.path).for_each(resolve);
         for d in &mut self.destinations {
-            [&mut d.secret_file, &mut d.ca_file, &mut d.client_certificate_file]
-                .into_iter()
-                .flatten()
-                .for_each(resolve);
+            [
+                &mut d.secret_file,
+                &mut d.url_file,
+                &mut d.key_file,
+                &mut d.template_file,
+                &mut d.ca_file,
+                &mut d.client_certificate_file,
+            ]
+            .into_iter()
+            .flatten()
+            .for_each(resolve);
         }
     }
 }

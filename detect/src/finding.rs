@@ -7,7 +7,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use datafusion::common::{DataFusionError, Result};
 use serde_json::{Map, Value};
-use tripline_alert::{Finding, Phase, Severity, Window};
+use tripline_alert::{Finding, Handling, Phase, Severity, Window};
 
 use crate::engine::window::{WINDOW_END, WINDOW_START};
 use crate::engine::{Found, Trouble};
@@ -49,6 +49,7 @@ pub fn in_row_order(found: &Found, delay: i64) -> Result<Vec<Finding>> {
                 attack: header.attack.clone(),
                 quiet: header.quiet,
                 evidence: Vec::new(),
+                handling: header.handling(),
             }
         })
         .collect();
@@ -71,6 +72,7 @@ pub fn of_trouble(trouble: &Trouble) -> Vec<Finding> {
         attack: Vec::new(),
         quiet: 60 * MINUTE,
         evidence: Vec::new(),
+        handling: Handling::default(),
         phase: Phase::Closed,
     };
     // (before any line was read there is no event time to tell it at)

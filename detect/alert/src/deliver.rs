@@ -13,11 +13,13 @@ use tokio::task::JoinSet;
 
 use crate::alert::Alert;
 use crate::destination::{Destination, DestinationError, Fault};
+use crate::destinations::Notification;
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::figures::Tries;
 use crate::outbox::{Fate, Message, Outbox};
 use crate::retry::{Verdict, next_try_ms, retry_after_ms};
+use crate::secret::Key;
 use crate::store::Store;
 pub use crate::transport::Timeouts;
 use crate::transport::{Reply, Transport};
@@ -328,9 +330,19 @@ enum Failure {
 }
 
 async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Result<Reply, Failure> {
-    let unreadable = |e| Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"));
+    let unreadable =
+        |e: serde_json::Error| Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"));
     let alert: Alert = serde_json::from_str(&message.alert).map_err(unreadable)?;
-    let request = transport.destination().style.request(&alert).map_err(unreadable)?;
+    let destination = transport.destination();
+    let notification = Notification {
+        alert: &alert,
+        id: &message.id,
+        sent_ms: now_ms,
+        destination: &destination.name,
+        key: destination.key.as_ref().map(Key::as_str),
+        template: destination.template.as_ref(),
+    };
+    let request = destination.style.request(&notification).map_err(|e| Failure::Unreadable(e.to_string()))?;
     let _ = reach(Step::BeforeSend);
     transport.post(&message.id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
 }

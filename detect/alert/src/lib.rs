@@ -39,12 +39,13 @@ mod time;
 mod transport;
 mod trim;
 
+pub use address::Network;
 pub use alert::{Alert, Status};
 pub use checkpoint::{Checkpoint, CheckpointRow, Delete, LostRow, Put};
 pub use deliver::{Outcome, Sender, Timeouts, Waker};
 pub use destination::{Destination, DestinationError, Settings, Style};
 pub use error::StoreError;
-pub use finding::{Evidence, Finding, Phase, Severity, Window, fingerprint};
+pub use finding::{Evidence, Finding, Handling, Mode, Phase, Severity, Window, fingerprint};
 pub use lifecycle::{Change, Lifecycle};
 pub use outbox::{Entry, Outbox};
 pub use secret::Secret;

@@ -222,6 +222,7 @@ impl Episode {
             evidence: finding.evidence,
             owasp: finding.owasp,
             attack: finding.attack,
+            handling: finding.handling,
             fingerprint,
             episode_start: window.start,
             sequence: 1,
@@ -322,6 +323,7 @@ impl Alert {
         self.values = finding.values;
         self.owasp = finding.owasp;
         self.attack = finding.attack;
+        self.handling = finding.handling;
         if !finding.evidence.is_empty() {
             self.evidence = finding.evidence;
         }

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tripline_alert::{Commit, Destination, Evidence, Finding, Phase, Settings, Severity, Window};
+use tripline_alert::{Commit, Destination, Evidence, Finding, Handling, Phase, Settings, Severity, Window};
 
 /// One minute of event time.
 pub(crate) const MINUTE: i64 = 60_000_000;
@@ -42,6 +42,7 @@ pub(crate) fn finding(client: &str, start: i64, end: i64) -> Finding {
             offset: 0,
             raw: format!("{client} GET /users/{start}"),
         }],
+        handling: Handling::default(),
     }
 }
 
