@@ -12,13 +12,17 @@ use std::path::{Path, PathBuf};
 use reqwest::{Certificate, Identity, Url};
 
 use crate::address::Network;
+use crate::alert::Alert;
 pub use crate::destinations::Style;
 use crate::destinations::template::{Template, TemplateError};
-use crate::destinations::{Needs, UnknownStyle};
+use crate::destinations::{Needs, Notification, Request, RequestError, UnknownStyle};
 use crate::secret::{Key, Secret, SecretError};
 
 /// The most bytes of a file with secrets or certificates.
 const MAX_FILE: u64 = 1 << 20;
+
+/// The most requests a minute that can be asked for: each is remembered for a minute.
+const MAX_RATE: u32 = 100_000;
 
 /// What the config says of a destination.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +51,8 @@ pub struct Settings {
     pub template_file: Option<PathBuf>,
     /// `any`, or `public`: only addresses of the Internet are called. Empty: `any`.
     pub network: String,
+    /// The most requests in any minute; `None`: no limit.
+    pub per_minute: Option<u32>,
     /// A PEM file with the authorities that sign the receiver's certificate, beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A PEM file with the certificate and the private key by which the receiver knows us.
@@ -70,6 +76,7 @@ pub struct Destination {
     pub(crate) key: Option<Key>,
     pub(crate) template: Option<Template>,
     pub(crate) network: Network,
+    pub(crate) per_minute: Option<u32>,
     /// Authorities beside the system's.
     pub(crate) authorities: Vec<Certificate>,
     /// Our certificate and key.
@@ -150,6 +157,9 @@ pub enum Fault {
     /// The network.
     #[error("its network is {0:?}; there are: any, public")]
     Network(String),
+    /// The rate.
+    #[error("its per_minute is {0}; it is 1 to {MAX_RATE}, or left out")]
+    Rate(u32),
     /// The template.
     #[error("its template {} {source}", path.display())]
     Template {
@@ -193,6 +203,18 @@ impl Destination {
         Self::check(settings, env).map_err(|fault| DestinationError { name: settings.name.clone(), fault })
     }
 
+    /// The request for a state of an alert that is sent at `sent_ms` (wall clock) under the webhook-id `id`.
+    pub fn request(&self, alert: &Alert, id: &str, sent_ms: i64) -> Result<Request, RequestError> {
+        self.style.request(&Notification {
+            alert,
+            id,
+            sent_ms,
+            destination: &self.name,
+            key: self.key.as_ref().map(Key::as_str),
+            template: self.template.as_ref(),
+        })
+    }
+
     fn check(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Self, Fault> {
         check_name(&settings.name)?;
         let style = settings.style.parse::<Style>()?;
@@ -207,6 +229,10 @@ impl Destination {
             key: read.key()?,
             template: settings.template_file.as_deref().map(read_template).transpose()?,
             network,
+            per_minute: match settings.per_minute {
+                Some(rate) if !(1..=MAX_RATE).contains(&rate) => return Err(Fault::Rate(rate)),
+                rate => rate,
+            },
             authorities: settings.ca_file.as_deref().map(read_authorities).transpose()?.unwrap_or_default(),
             identity: settings.client_certificate_file.as_deref().map(read_identity).transpose()?,
         };

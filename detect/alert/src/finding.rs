@@ -136,6 +136,9 @@ pub struct Handling {
     /// Whether they are sent.
     #[serde(default, skip_serializing_if = "Mode::is_alert")]
     pub mode: Mode,
+    /// Rules whose open alert about the same entity says all that this one would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed_by: Vec<String>,
 }
 
 /// One output row of a rule for one window.

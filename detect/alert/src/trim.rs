@@ -34,6 +34,7 @@ impl Alert {
             self.attack.clear();
             self.handling.owner = None;
             self.handling.runbook = None;
+            self.handling.suppressed_by.clear();
             shorten_text(&mut self.rule, 1024);
         }
     }

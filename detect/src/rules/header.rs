@@ -41,6 +41,9 @@ pub struct Header {
     /// `alert`, or `observe`: kept and listed, but not sent.
     #[serde(default)]
     pub mode: Mode,
+    /// Ids of rules whose open alert about the same entity says all that this rule's would.
+    #[serde(default)]
+    pub suppressed_by: Vec<String>,
     /// Event time without findings after which an alert is resolved, µs. Default 1 h.
     #[serde(default = "default_quiet", deserialize_with = "duration::deserialize_us")]
     pub quiet: i64,
@@ -75,7 +78,12 @@ fn default_max_age() -> i64 {
 impl Header {
     /// Who looks at its alerts.
     pub fn handling(&self) -> Handling {
-        Handling { owner: self.owner.clone(), runbook: self.runbook.clone(), mode: self.mode }
+        Handling {
+            owner: self.owner.clone(),
+            runbook: self.runbook.clone(),
+            mode: self.mode,
+            suppressed_by: self.suppressed_by.clone(),
+        }
     }
 }
 
@@ -104,7 +112,7 @@ pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
     let header = toml::from_str::<Header>(&text[begin..end]).map_err(|e| {
         let place = e.span().map(|s| place_of_bytes(text, begin + s.start, begin + s.end));
         Diagnostic::new(origin, text, place, e.message().trim_end())
-            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, quiet, max_age")
+            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age")
     })?;
     if header.entity.is_empty() {
         return Err(Diagnostic::at_word(origin, text, "entity", "entity is empty")

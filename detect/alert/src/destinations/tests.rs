@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::template::Template;
 use super::*;
-use crate::finding::{Evidence, Finding, Handling, Mode, Phase, Severity, Window};
+use crate::finding::{Evidence, Finding, Handling, Phase, Severity, Window};
 use crate::lifecycle::Lifecycle;
 
 const HOUR: i64 = 3_600_000_000;
@@ -32,7 +32,7 @@ fn finding() -> Finding {
         handling: Handling {
             owner: Some("payments".into()),
             runbook: Some("https://wiki.example.com/enumeration".into()),
-            mode: Mode::Alert,
+            ..Handling::default()
         },
     }
 }
