@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use tripline_alert::Severity;
 use tripline_ingest::SourceOptions;
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
@@ -205,6 +206,17 @@ pub struct Destination {
     /// The payload's style.
     #[serde(default = "native")]
     pub style: String,
+    /// The least severity that is sent there.
+    #[serde(default = "info")]
+    pub severity: Severity,
+    /// Ids of rules, or patterns with `*`; empty: all rules.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// Owners of rules; empty: all.
+    #[serde(default)]
+    pub owners: Vec<String>,
+    /// The most requests in any minute.
+    pub per_minute: Option<u32>,
     /// Allows `http://`.
     #[serde(default)]
     pub allow_http: bool,
@@ -225,6 +237,10 @@ pub struct Destination {
     pub ca_file: Option<PathBuf>,
     /// PEM file with the certificate and key by which the receiver knows us.
     pub client_certificate_file: Option<PathBuf>,
+}
+
+fn info() -> Severity {
+    Severity::Info
 }
 
 fn native() -> String {

@@ -9,11 +9,12 @@ use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::alert::Alert;
 use crate::destination::{Destination, DestinationError, Fault};
 use crate::error::StoreError;
 use crate::figures::Tries;
-use crate::lane::Lane;
-use crate::outbox::{Fate, Outbox};
+use crate::lane::{self, Lane};
+use crate::outbox::{Attempt, Fate, Outbox};
 use crate::store::Store;
 pub use crate::transport::Timeouts;
 use crate::transport::Transport;
@@ -83,6 +84,27 @@ pub struct Sender {
     lanes: Vec<Lane>,
     waker: Waker,
     tries: Tries,
+}
+
+/// What a message that was sent to try a destination out came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// Its `webhook-id`.
+    pub id: String,
+    /// What became of it; no error: delivered.
+    pub attempt: Attempt,
+}
+
+/// Sends an alert to a destination once, past the outbox.
+pub async fn send_once(
+    destination: Destination,
+    alert: &Alert,
+    timeouts: Timeouts,
+    now_ms: i64,
+) -> Result<Tested, DestinationError> {
+    let id = alert.webhook_id(&destination.name);
+    let transport = Transport::new(destination, timeouts)?;
+    Ok(Tested { attempt: lane::try_once(&transport, &id, alert, now_ms).await, id })
 }
 
 impl Sender {

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use crate::alert::Alert;
 use crate::breaker::{Breaker, Bucket, Turn};
 use crate::deliver::{Clock, Outcome};
-use crate::destinations::Request;
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::figures::Tries;
@@ -156,11 +155,7 @@ impl Lane {
 
     /// What becomes of a message, and the error, if there was one.
     fn judge(&mut self, message: &Message, result: Result<Reply, Failure>, now_ms: i64) -> (Fate, Option<String>) {
-        let (verdict, error) = match &result {
-            Ok(reply) => (Verdict::of_status(reply.status), format!("the receiver answered {}", reply.status)),
-            Err(Failure::Unsent(error)) => (Verdict::Retry, error.clone()),
-            Err(Failure::Unreadable(error)) => (Verdict::Rejected, error.clone()),
-        };
+        let (verdict, error) = meaning(&result);
         let destination = self.name().to_owned();
         let id = &message.id;
         if verdict != Verdict::Retry && result.is_ok() && self.breaker.success() == Turn::Closed {
@@ -250,21 +245,43 @@ struct Try {
 }
 
 async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Try {
+    match serde_json::from_str(&message.alert) {
+        Ok(alert) => post(transport, &message.id, &alert, now_ms).await,
+        Err(e) => Try {
+            result: Err(Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"))),
+            duration_ms: 0,
+        },
+    }
+}
+
+async fn post(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Try {
     let begin = Instant::now();
-    let result = match request(transport, message, now_ms) {
+    let result = match transport.destination().request(alert, id, now_ms) {
         Ok(request) => {
             let _ = reach(Step::BeforeSend);
-            transport.post(&message.id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
+            transport.post(id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
         }
-        Err(e) => Err(Failure::Unreadable(e)),
+        Err(e) => Err(Failure::Unreadable(e.to_string())),
     };
     Try { result, duration_ms: i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX) }
 }
 
-fn request(transport: &Transport, message: &Message, now_ms: i64) -> Result<Request, String> {
-    let alert: Alert = serde_json::from_str(&message.alert)
-        .map_err(|e| format!("the outbox holds a message that cannot be read: {e}"))?;
-    transport.destination().request(&alert, &message.id, now_ms).map_err(|e| e.to_string())
+/// One try outside the lane.
+pub(crate) async fn try_once(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Attempt {
+    let Try { result, duration_ms } = post(transport, id, alert, now_ms).await;
+    let status = result.as_ref().ok().map(|reply| reply.status);
+    let (verdict, error) = meaning(&result);
+    let error = (verdict != Verdict::Delivered).then_some(error);
+    Attempt { started_ms: now_ms, duration_ms, status, error }
+}
+
+/// What a result means, and how to say it.
+fn meaning(result: &Result<Reply, Failure>) -> (Verdict, String) {
+    match result {
+        Ok(reply) => (Verdict::of_status(reply.status), format!("the receiver answered {}", reply.status)),
+        Err(Failure::Unsent(error)) => (Verdict::Retry, error.clone()),
+        Err(Failure::Unreadable(error)) => (Verdict::Rejected, error.clone()),
+    }
 }
 
 /// Waits for the end of the program.

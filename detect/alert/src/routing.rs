@@ -3,6 +3,9 @@
 use crate::alert::Alert;
 use crate::finding::Severity;
 
+/// The rule that failing destinations are alerts of.
+pub const DESTINATION_RULE: &str = "tripline/destination-failing";
+
 /// A destination and what it wants. All conditions must hold; an empty list is no condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -32,6 +35,10 @@ impl From<&str> for Route {
 impl Route {
     /// Whether the destination gets an alert.
     pub fn takes(&self, alert: &Alert) -> bool {
+        if alert.rule == DESTINATION_RULE && alert.entity.get("destination").is_some_and(|d| *d == *self.destination) {
+            // Telling a destination that it cannot be told.
+            return false;
+        }
         let owner = alert.handling.owner.as_ref();
         alert.severity >= self.severity
             && (self.rules.is_empty() || self.rules.iter().any(|pattern| matches(pattern, &alert.rule)))

@@ -151,6 +151,20 @@ impl Store {
         Ok(self.episodes()?.into_iter().map(|e| e.alert).collect())
     }
 
+    /// The destinations that the sender leaves alone since five requests in a row have failed.
+    pub fn failing_destinations(&self) -> Result<Vec<String>, StoreError> {
+        let read = || {
+            let mut select = self.db.prepare_cached("SELECT destination FROM breaker ORDER BY destination")?;
+            select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+        };
+        read().map_err(|e| self.wrap(e))
+    }
+
+    /// Whether somebody has asked for an alert's end: the next commit brings it.
+    pub fn is_asked(&self) -> Result<bool, StoreError> {
+        Ok(!ledger::resolve_requests(&self.db).map_err(|e| self.wrap(e))?.is_empty())
+    }
+
     fn load(&self) -> Result<Lifecycle, StoreError> {
         let read = || {
             let mut select = self.db.prepare("SELECT fingerprint, last_end FROM resolved")?;

@@ -23,6 +23,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::alert::Alert;
+pub use native::SCHEMA;
 use template::Template;
 
 /// The most that any request's body has, bytes: see `delivery`'s cap.

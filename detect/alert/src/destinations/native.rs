@@ -7,6 +7,9 @@ use super::{Description, MAX_BODY, Needs, Notification, Request};
 use crate::alert::Alert;
 use crate::time;
 
+/// The JSON Schema of the native payload.
+pub const SCHEMA: &str = include_str!("../../schema/alert.json");
+
 pub(super) const STYLE: Description =
     Description { name: "native", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
 
