@@ -41,6 +41,9 @@ pub struct Config {
     /// Rows that rules must not see.
     #[serde(default, rename = "exception")]
     pub exceptions: Vec<Exception>,
+    /// What is sent.
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Where alerts go.
     #[serde(default, rename = "destination")]
     pub destinations: Vec<Destination>,
@@ -188,6 +191,14 @@ pub struct Exception {
     pub reason: String,
     /// The first day on which it holds no more (UTC).
     pub expires: toml::value::Datetime,
+}
+
+/// `[alerts]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    /// So many open alerts of a rule are sent one by one; further ones are one alert, `tripline/storm`. Default 100.
+    pub storm: Option<u32>,
 }
 
 /// `[[destination]]`

@@ -6,6 +6,7 @@ mod bad_config;
 mod bad_input;
 mod bad_rules;
 mod baselines;
+mod counterparts;
 mod doctor;
 mod equality;
 mod evidence;

@@ -17,8 +17,8 @@ use crate::lifecycle::Change;
 use crate::silence::{self, Silence};
 use crate::store::to_sql;
 
-/// Open alerts of one rule that are sent one by one.
-pub const STORM: i64 = 100;
+/// Open alerts of one rule that are sent one by one, unless the config says otherwise.
+pub const STORM: u32 = 100;
 /// How many of a storm's entities its alert names.
 const TOP: usize = 20;
 /// The rule that storms are alerts of.
@@ -31,16 +31,17 @@ const HOUR: i64 = 3_600_000_000;
 pub(crate) struct Ledger<'a> {
     db: &'a Transaction<'a>,
     now_ms: i64,
+    storm: i64,
     silences: Vec<Silence>,
     /// What was withheld from storms: the rule, with the highest severity and the newest time.
     storms: BTreeMap<String, (Severity, i64)>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(crate) fn new(db: &'a Transaction<'a>, now_ms: i64) -> rusqlite::Result<Self> {
+    pub(crate) fn new(db: &'a Transaction<'a>, now_ms: i64, storm: u32) -> rusqlite::Result<Self> {
         let mut silences = silence::current(db, now_ms)?;
         silences.retain(|s| s.starts_ms <= now_ms);
-        Ok(Self { db, now_ms, silences, storms: BTreeMap::new() })
+        Ok(Self { db, now_ms, storm: i64::from(storm), silences, storms: BTreeMap::new() })
     }
 
     /// Writes a change down. Returns whether it is to be sent. `open`: the alerts that are open with it.
@@ -58,7 +59,8 @@ impl<'a> Ledger<'a> {
                 "INSERT INTO alert (id, rule, status, findings, state, changed_ms, told, withheld)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (id) DO UPDATE SET status = ?3, findings = ?4, state = ?5, changed_ms = ?6,
-                     told = max(told, ?7), withheld = CASE WHEN ?9 THEN ?8 ELSE withheld END",
+                     told = max(told, ?7), withheld = CASE WHEN NOT ?9 THEN withheld
+                         WHEN ?3 = 'resolved' AND NOT told THEN coalesce(withheld, ?8) ELSE ?8 END",
             )?
             .execute(params![
                 alert.id,
@@ -113,10 +115,10 @@ impl<'a> Ledger<'a> {
             silence::hit(self.db, silence.number)?;
             return Ok(Some(format!("silence {}", silence.number)));
         }
-        if !told && alert.rule != STORM_RULE && self.count(&alert.rule, true)? >= STORM {
+        if !told && alert.rule != STORM_RULE && self.count(&alert.rule, true)? >= self.storm {
             let storm = self.storms.entry(alert.rule.clone()).or_insert((alert.severity, alert.detected_at));
             *storm = (storm.0.max(alert.severity), storm.1.max(alert.detected_at));
-            return Ok(Some(format!("a storm: more than {STORM} open alerts of {}", alert.rule)));
+            return Ok(Some(format!("a storm: more than {} open alerts of {}", self.storm, alert.rule)));
         }
         Ok(None)
     }

@@ -54,6 +54,8 @@ pub struct Store {
     path: PathBuf,
     /// What the tables hold. `None` after a commit that failed: read anew before the next.
     lifecycle: Option<Lifecycle>,
+    /// Open alerts of one rule that are sent one by one.
+    storm: u32,
     segments: Segments,
     /// Segments with damaged values.
     unreadable: BTreeSet<i64>,
@@ -77,6 +79,7 @@ impl Store {
             dir: dir.to_owned(),
             path,
             lifecycle: None,
+            storm: ledger::STORM,
             segments,
             unreadable: BTreeSet::new(),
             orphans: Vec::new(),
@@ -89,6 +92,12 @@ impl Store {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The same, with another limit for storms: so many open alerts of a rule are sent one by one. (100 otherwise.)
+    #[must_use]
+    pub fn with_storm_limit(self, storm: u32) -> Self {
+        Self { storm, ..self }
     }
 
     /// The checkpoint rows of an owner.
@@ -117,7 +126,7 @@ impl Store {
             for id in &requests {
                 db.prepare_cached("DELETE FROM resolve_request WHERE alert = ?1")?.execute([id])?;
             }
-            let mut ledger = Ledger::new(db, commit.now_ms)?;
+            let mut ledger = Ledger::new(db, commit.now_ms, self.storm)?;
             write_alerts(db, &mut ledger, &lifecycle, &changes, commit)?;
             let storms = lifecycle.step(ledger.storms()?, None);
             write_alerts(db, &mut ledger, &lifecycle, &storms, commit)?;

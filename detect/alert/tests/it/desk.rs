@@ -39,7 +39,7 @@ fn an_observing_rule_is_listed_and_never_sent() {
     assert_eq!(queued(&dir), Vec::<String>::new());
     let [record] = desk(&dir).list(&ALL).unwrap().try_into().unwrap();
     assert_eq!((record.alert.status, record.told), (Status::Resolved, false));
-    assert_eq!(record.withheld.as_deref(), Some("nothing of it was sent"));
+    assert_eq!(record.withheld.as_deref(), Some("the rule observes"));
 }
 
 #[test]
