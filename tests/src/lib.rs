@@ -9,6 +9,7 @@
 // A harness panics: that is how a test fails.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod certificates;
 pub mod debian;
 pub mod http;
 pub mod journal;

@@ -83,17 +83,14 @@ fn is_public(address: IpAddr) -> bool {
             let benchmark = (a, b & 0xfe) == (198, 18);
             !(reserved || benchmark || v4.is_loopback() || v4.is_private() || v4.is_documentation())
         }
-        IpAddr::V6(v6) => match embedded(v6) {
-            Some(v4) => is_public(v4.into()),
-            // Global unicast, less documentation, 2001::/23 and the new documentation range.
-            None => {
-                let [a, b, ..] = v6.segments();
-                a & 0xe000 == 0x2000
-                    && (a, b) != (0x2001, 0xdb8)
-                    && (a, b & 0xfe00) != (0x2001, 0)
-                    && a & 0xfff0 != 0x3ff0
+        IpAddr::V6(v6) => {
+            if let Some(v4) = embedded(v6) {
+                return is_public(v4.into());
             }
-        },
+            // Global unicast, less documentation, 2001::/23 and the new documentation range.
+            let [a, b, ..] = v6.segments();
+            a & 0xe000 == 0x2000 && (a, b) != (0x2001, 0xdb8) && (a, b & 0xfe00) != (0x2001, 0) && a & 0xfff0 != 0x3ff0
+        }
     }
 }
 

@@ -57,13 +57,12 @@ impl Breaker {
                 *probe_ms = now_ms.saturating_add(*pause);
                 Turn::None
             }
-            // One of those that were under way when it opened.
-            Some(_) => Turn::None,
             None if self.failures >= FAILURES => {
                 self.open = Some((FIRST_PAUSE_MS, now_ms.saturating_add(FIRST_PAUSE_MS)));
                 Turn::Opened
             }
-            None => Turn::None,
+            // One of those that were under way when it opened, or one of the first four.
+            Some(_) | None => Turn::None,
         }
     }
 }

@@ -93,6 +93,8 @@ impl fmt::Debug for Destination {
             .field("secrets", &self.secrets)
             .field("key", &self.key)
             .field("network", &self.network)
+            .field("template", &self.template)
+            .field("per_minute", &self.per_minute)
             .field("authorities", &self.authorities.len())
             .field("identity", &self.identity.as_ref().map(|_| "***"))
             .finish()
@@ -218,7 +220,7 @@ impl Destination {
     fn check(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Self, Fault> {
         check_name(&settings.name)?;
         let style = settings.style.parse::<Style>()?;
-        let network = settings.network.parse::<Network>().map_err(|_| Fault::Network(settings.network.clone()))?;
+        let network = settings.network.parse::<Network>().map_err(|()| Fault::Network(settings.network.clone()))?;
         let read = Reader { settings, env: &env };
         let destination = Self {
             name: settings.name.clone(),

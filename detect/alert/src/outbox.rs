@@ -55,6 +55,17 @@ pub struct Attempt {
     pub error: Option<String>,
 }
 
+/// A message with all that is kept of it.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The message.
+    pub entry: Entry,
+    /// The alert in it, as JSON; for a day after it was delivered.
+    pub content: Option<String>,
+    /// The tries, in order.
+    pub attempts: Vec<Attempt>,
+}
+
 /// What became of sending a message again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -130,7 +141,7 @@ impl Outbox {
 
     /// One message, its content as far as it is kept, and all tries to deliver it. `id`: whole, or so much of its begin that no
     /// other begins so.
-    pub fn message(&self, id: &str) -> Result<Option<(Entry, Option<String>, Vec<Attempt>)>, StoreError> {
+    pub fn message(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let sql = format!("SELECT {COLUMNS}, alert FROM outbox WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
         let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(10)?)))?;
         let Some((entry, content)) = (if found.len() == 1 { found.pop() } else { None }) else { return Ok(None) };
@@ -138,7 +149,7 @@ impl Outbox {
         let attempts = self.select(sql, [&entry.id], |row| {
             Ok(Attempt { started_ms: row.get(0)?, duration_ms: row.get(1)?, status: row.get(2)?, error: row.get(3)? })
         })?;
-        Ok(Some((entry, content, attempts)))
+        Ok(Some(Kept { entry, content, attempts }))
     }
 
     /// Sends again, under its old id, what was delivered or is dead: receivers that know ids will take it for what it is.
@@ -150,7 +161,7 @@ impl Outbox {
         }
         Ok(match self.message(id)? {
             None => Again::Unknown,
-            Some((entry, ..)) if entry.state == "pending" => Again::NotNow,
+            Some(kept) if kept.entry.state == "pending" => Again::NotNow,
             Some(_) => Again::Forgotten,
         })
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::{Result, bail};
 use serde_json::{Map, json};
 use tripline_alert::deliver::{Timeouts, send_once};
-use tripline_alert::outbox::{Again, Attempt, Entry};
+use tripline_alert::outbox::{Again, Attempt, Entry, Kept};
 use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
 
 use super::Outcome;
@@ -118,7 +118,7 @@ fn list(outbox: &Outbox, all: bool, format: Format) -> Result<()> {
 }
 
 fn show(outbox: &Outbox, id: &str, format: Format) -> Result<()> {
-    let Some((entry, content, attempts)) = outbox.message(id)? else {
+    let Some(Kept { entry, content, attempts }) = outbox.message(id)? else {
         bail!("no message, or more than one, begins with {id:?}; `tripline outbox list --all` lists them");
     };
     if format == Format::Json {

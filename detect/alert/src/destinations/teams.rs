@@ -17,15 +17,15 @@ pub(super) const STYLE: Description =
 fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let alert = notification.alert;
     let headline = run(&headline(alert), 250, json!({"size": "Large", "weight": "Bolder", "color": color(alert)}));
-    let mut body = vec![rich(vec![headline])];
+    let mut body = vec![rich(&[headline])];
     for (name, value) in facts(alert, 20, 200) {
         let name = run(&format!("{name}: "), 70, json!({"weight": "Bolder"}));
-        body.push(rich(vec![name, run(&value, 220, json!({}))]));
+        body.push(rich(&[name, run(&value, 220, json!({}))]));
     }
     for line in evidence(alert, 5, 500) {
-        body.push(rich(vec![run(&line, 520, json!({"fontType": "Monospace"}))]));
+        body.push(rich(&[run(&line, 520, json!({"fontType": "Monospace"}))]));
     }
-    body.push(rich(vec![run(&alert.id, 64, json!({"isSubtle": true}))]));
+    body.push(rich(&[run(&alert.id, 64, json!({"isSubtle": true}))]));
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -52,7 +52,7 @@ fn color(alert: &Alert) -> &'static str {
     }
 }
 
-fn rich(runs: Vec<Value>) -> Value {
+fn rich(runs: &[Value]) -> Value {
     json!({"type": "RichTextBlock", "inlines": runs})
 }
 

@@ -144,9 +144,9 @@ fn ten_thousand_entities_are_one_storm() {
     }
     assert_eq!(queued(&dir).len(), 101, "the first hundred and the storm");
     let filter = Filter { rule: Some("tripline/storm".into()), ..ALL };
-    let [storm] = desk(&dir).list(&filter).unwrap().try_into().unwrap();
-    assert_eq!((storm.alert.severity, storm.told), (Severity::High, true));
-    assert_eq!(storm.alert.values["top"].as_array().unwrap().len(), 20);
+    let [told] = desk(&dir).list(&filter).unwrap().try_into().unwrap();
+    assert_eq!((told.alert.severity, told.told), (Severity::High, true));
+    assert_eq!(told.alert.values["top"].as_array().unwrap().len(), 20);
     let records = desk(&dir).list(&ALL).unwrap();
     assert_eq!(records.len(), 10_001, "all of them are kept");
     assert_eq!(records.iter().filter(|r| r.withheld.as_ref().is_some_and(|w| w.contains("a storm"))).count(), 9_900);
@@ -157,8 +157,8 @@ fn ten_thousand_entities_are_one_storm() {
         ..f.clone()
     });
     store.commit(&commit(again.collect(), 5, T0)).unwrap();
-    let [storm] = desk(&dir).list(&filter).unwrap().try_into().unwrap();
-    assert_eq!((storm.alert.status, &storm.alert.values["alerts"]), (Status::Updated, &10_000.into()));
+    let [told] = desk(&dir).list(&filter).unwrap().try_into().unwrap();
+    assert_eq!((told.alert.status, &told.alert.values["alerts"]), (Status::Updated, &10_000.into()));
     store.commit(&commit(vec![], 5_000, T0)).unwrap();
     assert_eq!(queued(&dir).iter().filter(|s| *s == "resolved").count(), 101);
 }

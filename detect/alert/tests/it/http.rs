@@ -107,8 +107,9 @@ async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
     assert_eq!(ids, vec![letter.id.clone(); 12], "one id through all of it");
 
     // Every try can be looked at, and what was delivered can be sent once more.
-    let (entry, content, tries) = setup.outbox().message(&letter.id[..12]).unwrap().unwrap();
-    assert_eq!((entry.state.as_str(), content.is_some(), tries.len()), ("delivered", true, 12));
+    let kept = setup.outbox().message(&letter.id[..12]).unwrap().unwrap();
+    let tries = kept.attempts;
+    assert_eq!((kept.entry.state.as_str(), kept.content.is_some(), tries.len()), ("delivered", true, 12));
     assert!(tries[..11].iter().all(|t| t.status == Some(503) && t.error.is_some()), "{tries:?}");
     assert_eq!((tries[11].status, &tries[11].error), (Some(204), &None));
     assert_eq!(setup.outbox().replay(&letter.id, now).unwrap(), Again::Due);
