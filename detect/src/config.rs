@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use tripline_alert::Severity;
 use tripline_ingest::SourceOptions;
 
+use crate::destinations::{Alerts, Destination};
 use crate::diagnostic::{Diagnostic, place_of_bytes};
 use crate::lookups;
 use crate::{duration, size};
@@ -191,71 +191,6 @@ pub struct Exception {
     pub reason: String,
     /// The first day on which it holds no more (UTC).
     pub expires: toml::value::Datetime,
-}
-
-/// `[alerts]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Alerts {
-    /// So many open alerts of a rule are sent one by one; further ones are one alert, `tripline/storm`. Default 100.
-    pub storm: Option<u32>,
-}
-
-/// `[[destination]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Destination {
-    /// How it is called in logs and in the outbox.
-    pub name: String,
-    /// Where to post.
-    #[serde(default)]
-    pub url: String,
-    /// File with the URL, where that is a secret.
-    pub url_file: Option<PathBuf>,
-    /// Environment variable with it, instead.
-    pub url_env: Option<String>,
-    /// The payload's style.
-    #[serde(default = "native")]
-    pub style: String,
-    /// The least severity that is sent there.
-    #[serde(default = "info")]
-    pub severity: Severity,
-    /// Ids of rules, or patterns with `*`; empty: all rules.
-    #[serde(default)]
-    pub rules: Vec<String>,
-    /// Owners of rules; empty: all.
-    #[serde(default)]
-    pub owners: Vec<String>,
-    /// The most requests in any minute.
-    pub per_minute: Option<u32>,
-    /// Allows `http://`.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// File with the signing secret (`whsec_...`), one a line while rotating.
-    pub secret_file: Option<PathBuf>,
-    /// Environment variable with the signing secret, instead of a file.
-    pub secret_env: Option<String>,
-    /// File with the receiver's key: `PagerDuty`'s routing key, or what stands in the `Authorization` header.
-    pub key_file: Option<PathBuf>,
-    /// Environment variable with it, instead.
-    pub key_env: Option<String>,
-    /// For `style = "template"`: JSON with `{{name}}` in its texts.
-    pub template_file: Option<PathBuf>,
-    /// `any`, or `public`: no private addresses.
-    #[serde(default)]
-    pub network: String,
-    /// PEM file with the authorities that sign the receiver's certificate, beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file with the certificate and key by which the receiver knows us.
-    pub client_certificate_file: Option<PathBuf>,
-}
-
-fn info() -> Severity {
-    Severity::Info
-}
-
-fn native() -> String {
-    "native".into()
 }
 
 impl Config {

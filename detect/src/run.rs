@@ -172,6 +172,10 @@ impl Follower {
             sources.push(Source { pattern: source.path.display().to_string(), options });
         }
         let store = Store::open(dir)?;
+        let store = match config.alerts.storm {
+            Some(storm) => store.with_storm_limit(storm),
+            None => store,
+        };
         let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
         let mut engine = engine.with_kept_baselines();
         let (notices, left) = engine.restore(rows);

@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 use tripline_tests::certificates::Authority;
 use tripline_tests::debian;
-use tripline_tests::http::get;
 use tripline_tests::logs::{at, combined};
+use tripline_tests::pages;
 use tripline_tests::program::Process;
 use tripline_tests::receiver::{Message, Receiver};
 use tripline_tests::site::{Site, terminate};
@@ -57,7 +57,8 @@ fn alertmanager_takes_alerts_and_their_ends() {
     let firing = pages.wait_for("a page that it fires", page("firing"));
     let labels = &firing.body["alerts"][0]["labels"];
     assert_eq!((&labels["alertname"], &labels["severity"]), (&"count".into(), &"low".into()));
-    let shown: Value = serde_json::from_str(&get(port, "/api/v2/alerts")).expect("JSON");
+    let shown: Value =
+        serde_json::from_str(&pages::get(&format!("http://127.0.0.1:{port}"), "/api/v2/alerts").1).expect("JSON");
     let is_it = |alert: &&Value| alert["labels"]["fingerprint"] == labels["fingerprint"];
     assert_eq!(shown.as_array().expect("alerts").iter().find(is_it).expect("the alert")["status"]["state"], "active");
 
