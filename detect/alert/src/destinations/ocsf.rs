@@ -22,7 +22,7 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
         Status::Updated => (2, 2),
         Status::Resolved => (3, 4),
     };
-    let attacks: Vec<_> = alert.attack.iter().map(|id| json!({"technique": {"uid": id}})).collect();
+    let attacks: Vec<_> = alert.attack.iter().map(|id| json!({"technique": {"uid": id, "name": id}})).collect();
     let evidences: Vec<_> = alert.evidence.iter().map(|line| json!({"data": line})).collect();
     let mut finding = json!({
         "activity_id": activity,
