@@ -173,7 +173,7 @@ impl Follower {
         }
         let store = Store::open(dir)?;
         let store = match config.alerts.storm {
-            Some(storm) => store.with_storm_limit(storm),
+            Some(limit) => store.with_storm_limit(limit),
             None => store,
         };
         let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
