@@ -8,6 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use tripline_ingest::SourceOptions;
 
+use crate::destinations::{Alerts, Destination};
 use crate::diagnostic::{Diagnostic, place_of_bytes};
 use crate::lookups;
 use crate::{duration, size};
@@ -40,6 +41,9 @@ pub struct Config {
     /// Rows that rules must not see.
     #[serde(default, rename = "exception")]
     pub exceptions: Vec<Exception>,
+    /// What is sent.
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Where alerts go.
     #[serde(default, rename = "destination")]
     pub destinations: Vec<Destination>,
@@ -189,34 +193,6 @@ pub struct Exception {
     pub expires: toml::value::Datetime,
 }
 
-/// `[[destination]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Destination {
-    /// How it is called in logs and in the outbox.
-    pub name: String,
-    /// Where to post.
-    pub url: String,
-    /// The payload's style.
-    #[serde(default = "native")]
-    pub style: String,
-    /// Allows `http://`.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// File with the signing secret (`whsec_...`), one a line while rotating.
-    pub secret_file: Option<PathBuf>,
-    /// Environment variable with the signing secret, instead of a file.
-    pub secret_env: Option<String>,
-    /// PEM file with the authorities that sign the receiver's certificate, beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file with the certificate and key by which the receiver knows us.
-    pub client_certificate_file: Option<PathBuf>,
-}
-
-fn native() -> String {
-    "native".into()
-}
-
 impl Config {
     /// Reads a file. `env`: the process's environment, for `TRIPLINE__SECTION__KEY`.
     pub fn read(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Diagnostic> {
@@ -297,10 +273,17 @@ impl Config {
         self.rules.dirs.iter_mut().for_each(resolve);
         self.lookups.iter_mut().map(|l| &mut l.path).for_each(resolve);
         for d in &mut self.destinations {
-            [&mut d.secret_file, &mut d.ca_file, &mut d.client_certificate_file]
-                .into_iter()
-                .flatten()
-                .for_each(resolve);
+            [
+                &mut d.secret_file,
+                &mut d.url_file,
+                &mut d.key_file,
+                &mut d.template_file,
+                &mut d.ca_file,
+                &mut d.client_certificate_file,
+            ]
+            .into_iter()
+            .flatten()
+            .for_each(resolve);
         }
     }
 }

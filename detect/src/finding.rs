@@ -7,7 +7,8 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use datafusion::common::{DataFusionError, Result};
 use serde_json::{Map, Value};
-use tripline_alert::{Finding, Phase, Severity, Window};
+use tripline_alert::routing::DESTINATION_RULE;
+use tripline_alert::{Finding, Handling, Phase, Severity, Window};
 
 use crate::engine::window::{WINDOW_END, WINDOW_START};
 use crate::engine::{Found, Trouble};
@@ -49,6 +50,7 @@ pub fn in_row_order(found: &Found, delay: i64) -> Result<Vec<Finding>> {
                 attack: header.attack.clone(),
                 quiet: header.quiet,
                 evidence: Vec::new(),
+                handling: header.handling(),
             }
         })
         .collect();
@@ -57,25 +59,43 @@ pub fn in_row_order(found: &Found, delay: i64) -> Result<Vec<Finding>> {
 
 /// That rules lost windows, as findings about the rules: a rule that does not look must not look like one that finds nothing.
 pub fn of_trouble(trouble: &Trouble) -> Vec<Finding> {
+    let values = Map::from_iter([("message".to_owned(), Value::from(trouble.message.as_str()))]);
+    let finding = |rule: &String| {
+        let entity = ("rule".to_owned(), Value::from(rule.as_str()));
+        own("tripline/rule-trouble", "A rule lost windows", entity, values.clone(), trouble.at)
+    };
+    trouble.rules.iter().filter_map(finding).collect()
+}
+
+/// That destinations do not take alerts, for the other destinations. `at`: event time, µs.
+pub fn of_destinations(failing: &[String], at: i64) -> Vec<Finding> {
+    let finding = |name: &String| {
+        let entity = ("destination".to_owned(), Value::from(name.as_str()));
+        own(DESTINATION_RULE, "A destination does not take alerts", entity, Map::new(), at)
+    };
+    failing.iter().filter_map(finding).collect()
+}
+
+/// A finding of Tripline's about itself, in the minute of `at`. Before any line was read there is no event time to tell it at.
+fn own(rule: &str, title: &str, entity: (String, Value), values: Map<String, Value>, at: i64) -> Option<Finding> {
     const MINUTE: i64 = 60_000_000;
-    let start = trouble.at.div_euclid(MINUTE).saturating_mul(MINUTE);
-    let finding = |rule: &String| Finding {
-        rule: "tripline/rule-trouble".into(),
-        title: "A rule lost windows".into(),
+    let start = at.div_euclid(MINUTE).saturating_mul(MINUTE);
+    let tellable = at > i64::MIN && at < i64::MAX - 2 * MINUTE;
+    tellable.then(|| Finding {
+        rule: rule.into(),
+        title: title.into(),
         severity: Severity::High,
-        entity: BTreeMap::from([("rule".to_owned(), Value::from(rule.as_str()))]),
+        entity: BTreeMap::from([entity]),
         window: Window { start, end: start.saturating_add(MINUTE) },
-        values: Map::from_iter([("message".to_owned(), Value::from(trouble.message.as_str()))]),
-        detected_at: trouble.at,
+        values,
+        detected_at: at,
         owasp: Vec::new(),
         attack: Vec::new(),
         quiet: 60 * MINUTE,
         evidence: Vec::new(),
+        handling: Handling::default(),
         phase: Phase::Closed,
-    };
-    // (before any line was read there is no event time to tell it at)
-    let tellable = trouble.at > i64::MIN && trouble.at < i64::MAX - 2 * MINUTE;
-    trouble.rules.iter().filter(|_| tellable).map(finding).collect()
+    })
 }
 
 /// Each row as a JSON object with every column as a key, in the columns' order.

@@ -183,6 +183,7 @@ impl Source {
             attack: Vec::new(),
             quiet: MINUTE,
             evidence: Vec::new(),
+            handling: tripline_alert::Handling::default(),
         })
     }
 }

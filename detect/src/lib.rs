@@ -20,6 +20,7 @@
 pub mod baselines;
 pub mod cli;
 pub mod config;
+pub mod destinations;
 pub mod diagnostic;
 pub mod doctor;
 mod durable;

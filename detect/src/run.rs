@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
-use tripline_alert::{Commit, Delete, Destination, DestinationError, Put, Sender, Settings, Store, StoreError, Waker};
+use tripline_alert::{Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
 use tripline_ingest::{Position, RejectReason, Source, Tailer, Wake};
 
 use crate::baselines::Baselines;
 use crate::config::Config;
+use crate::destinations::{destinations, routes};
 use crate::engine::{Engine, FileRows, Found, Stopwatch, checkpoint};
 use crate::event_clock::EventClock;
 use crate::evidence::{Block, Collector, Origin};
@@ -84,21 +85,6 @@ pub enum RunError {
     Late(#[from] std::io::Error),
 }
 
-/// The destinations of a config, checked.
-pub fn destinations(config: &Config) -> Result<Vec<Destination>, DestinationError> {
-    let settings = config.destinations.iter().map(|d| Settings {
-        name: d.name.clone(),
-        url: d.url.clone(),
-        style: d.style.clone(),
-        allow_http: d.allow_http,
-        secret_file: d.secret_file.clone(),
-        secret_env: d.secret_env.clone(),
-        ca_file: d.ca_file.clone(),
-        client_certificate_file: d.client_certificate_file.clone(),
-    });
-    settings.map(|s| Destination::new(&s, |name| std::env::var(name).ok())).collect()
-}
-
 /// Runs until `shutdown` turns true, then commits and sends what is due.
 pub async fn run(
     config: &Config,
@@ -145,7 +131,7 @@ struct Follower {
     evidence: Collector,
     tailer: Tailer,
     patterns: Vec<String>,
-    destinations: Vec<String>,
+    destinations: Vec<Route>,
     waker: Option<Waker>,
     clock: EventClock,
     committed_watermark: i64,
@@ -186,6 +172,10 @@ impl Follower {
             sources.push(Source { pattern: source.path.display().to_string(), options });
         }
         let store = Store::open(dir)?;
+        let store = match config.alerts.storm {
+            Some(limit) => store.with_storm_limit(limit),
+            None => store,
+        };
         let (rows, lost) = persist::rows(store.checkpoint(ENGINE)?);
         let mut engine = engine.with_kept_baselines();
         let (notices, left) = engine.restore(rows);
@@ -219,7 +209,7 @@ impl Follower {
             counts: Counts::new(&patterns),
             patterns,
             tailer: Tailer::new(sources, positions.clone()),
-            destinations: config.destinations.iter().map(|d| d.name.clone()).collect(),
+            destinations: routes(config),
             waker: None,
             clock: EventClock::default(),
             positions,
@@ -317,8 +307,9 @@ impl Follower {
             found.extend(finding::of_trouble(&trouble));
         }
         found.extend(self.health.findings(self.engine.closed_to()));
+        found.extend(finding::of_destinations(&self.store.failing_destinations()?, self.engine.closed_to()));
         let silent = self.engine.closed_to().saturating_sub(self.committed_watermark);
-        if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT {
+        if rows > 0 || !found.is_empty() || silent >= SILENT_COMMIT || self.store.is_asked()? {
             self.commit(found).await?;
         }
         Ok(rows >= EPOCH_ROWS)

@@ -1,10 +1,12 @@
 //! End to end: the program as users run it. One file a subject; the harness is this crate's library.
 
+mod alerts;
 mod architecture;
 mod bad_config;
 mod bad_input;
 mod bad_rules;
 mod baselines;
+mod counterparts;
 mod doctor;
 mod equality;
 mod evidence;

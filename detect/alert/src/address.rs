@@ -6,6 +6,7 @@
 //! are then connected to: a name that changes its mind in between (DNS rebinding) gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -43,15 +44,66 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Which addresses a destination may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// All but those that are never called.
+    #[default]
+    Any,
+    /// Those of the Internet.
+    Public,
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "" | "any" => Ok(Self::Any),
+            "public" => Ok(Self::Public),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Network {
+    /// Why an address is not called, or `None` if it may be.
+    pub(crate) fn refused(self, address: IpAddr) -> Option<&'static str> {
+        refused(address)
+            .or_else(|| (self == Self::Public && !is_public(address)).then_some("no address of the Internet"))
+    }
+}
+
+/// Not loopback, private, shared, reserved or documentation. (`IpAddr::is_global` is not stable.)
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            let reserved = a == 0 || a >= 240 || (a, b) == (100, b & 0x3f | 0x40) || (a, b, c) == (192, 0, 0);
+            let benchmark = (a, b & 0xfe) == (198, 18);
+            !(reserved || benchmark || v4.is_loopback() || v4.is_private() || v4.is_documentation())
+        }
+        IpAddr::V6(v6) => {
+            if let Some(v4) = embedded(v6) {
+                return is_public(v4.into());
+            }
+            // Global unicast, less documentation, 2001::/23 and the new documentation range.
+            let [a, b, ..] = v6.segments();
+            a & 0xe000 == 0x2000 && (a, b) != (0x2001, 0xdb8) && (a, b & 0xfe00) != (0x2001, 0) && a & 0xfff0 != 0x3ff0
+        }
+    }
+}
+
 /// The system's resolver, less what is refused.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SafeResolver;
+pub(crate) struct SafeResolver(Network);
 
 impl Resolve for SafeResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let network = self.0;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(allowed(found)?)
+            Ok(allowed(found, network)?)
         })
     }
 }
@@ -61,9 +113,9 @@ impl Resolve for SafeResolver {
 #[error("the name resolves to {0}, {1}, which is never called")]
 pub(crate) struct Refused(IpAddr, &'static str);
 
-fn allowed(found: Vec<SocketAddr>) -> Result<Addrs, Refused> {
-    let why = found.iter().find_map(|a| refused(a.ip()).map(|why| Refused(a.ip(), why)));
-    let allowed: Vec<_> = found.into_iter().filter(|a| refused(a.ip()).is_none()).collect();
+fn allowed(found: Vec<SocketAddr>, network: Network) -> Result<Addrs, Refused> {
+    let why = found.iter().find_map(|a| network.refused(a.ip()).map(|why| Refused(a.ip(), why)));
+    let allowed: Vec<_> = found.into_iter().filter(|a| network.refused(a.ip()).is_none()).collect();
     match why {
         Some(refused) if allowed.is_empty() => Err(refused),
         _ => Ok(Box::new(allowed.into_iter())),
@@ -71,8 +123,8 @@ fn allowed(found: Vec<SocketAddr>) -> Result<Addrs, Refused> {
 }
 
 /// For the HTTP client.
-pub(crate) fn resolver() -> Arc<SafeResolver> {
-    Arc::new(SafeResolver)
+pub(crate) fn resolver(network: Network) -> Arc<SafeResolver> {
+    Arc::new(SafeResolver(network))
 }
 
 #[cfg(test)]
@@ -128,11 +180,48 @@ mod tests {
     }
 
     #[test]
+    fn the_strict_network_is_the_internet() {
+        let refused = |address: &str| Network::Public.refused(address.parse().unwrap()).is_some();
+        for address in [
+            "0.0.0.0",
+            "10.0.0.7",
+            "100.64.0.1",
+            "100.127.9.9",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.31.0.1",
+            "192.0.0.9",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.0.1",
+            "203.0.113.1",
+            "240.0.0.1",
+            "::",
+            "::1",
+            "fd12::1",
+            "2001:db8::1",
+            "2001::1",
+            "3fff::1",
+            "::ffff:10.0.0.7",
+            "64:ff9b::a00:7",
+            "2002:a00:7::1",
+        ] {
+            assert!(refused(address), "{address}");
+        }
+        for address in
+            ["1.1.1.1", "100.63.0.1", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1111", "::ffff:1.1.1.1"]
+        {
+            assert!(!refused(address), "{address}");
+        }
+    }
+
+    #[test]
     fn of_a_names_addresses_only_the_allowed_are_called() {
         let parse = |list: &[&str]| list.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 0)).collect::<Vec<_>>();
-        let mixed: Vec<_> = allowed(parse(&["fe80::1", "10.0.0.7"])).unwrap().collect();
+        let mixed: Vec<_> = allowed(parse(&["fe80::1", "10.0.0.7"]), Network::Any).unwrap().collect();
         assert_eq!(mixed, parse(&["10.0.0.7"]));
-        let error = allowed(parse(&["169.254.169.254"])).err().unwrap().to_string();
+        let error = allowed(parse(&["169.254.169.254"]), Network::Any).err().unwrap().to_string();
         assert!(error.contains("169.254.169.254") && error.contains("link-local"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::finding::{Evidence, Severity, Window, short_id};
+use crate::finding::{Evidence, Handling, Severity, Window, short_id};
 use crate::time;
 
 /// Where an alert is in its life.
@@ -70,6 +70,9 @@ pub struct Alert {
     pub owasp: Vec<String>,
     /// MITRE ATT&CK techniques.
     pub attack: Vec<String>,
+    /// Who looks at it: `owner`, `runbook`, `mode`, where the rule says so.
+    #[serde(flatten)]
+    pub handling: Handling,
     /// See [`crate::fingerprint`].
     pub fingerprint: String,
     /// Start of the window of the episode's first finding: with the fingerprint, the alert's identity.

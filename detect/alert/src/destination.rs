@@ -11,13 +11,18 @@ use std::path::{Path, PathBuf};
 
 use reqwest::{Certificate, Identity, Url};
 
-use crate::address;
+use crate::address::Network;
+use crate::alert::Alert;
 pub use crate::destinations::Style;
-use crate::destinations::UnknownStyle;
-use crate::secret::{Secret, SecretError};
+use crate::destinations::template::{Template, TemplateError};
+use crate::destinations::{Needs, Notification, Request, RequestError, UnknownStyle};
+use crate::secret::{Key, Secret, SecretError};
 
 /// The most bytes of a file with secrets or certificates.
 const MAX_FILE: u64 = 1 << 20;
+
+/// The most requests a minute that can be asked for: each is remembered for a minute.
+const MAX_RATE: u32 = 100_000;
 
 /// What the config says of a destination.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +31,10 @@ pub struct Settings {
     pub name: String,
     /// Where to post.
     pub url: String,
+    /// A file with the URL instead, where it is a secret: Slack's, Discord's and Teams' are.
+    pub url_file: Option<PathBuf>,
+    /// An environment variable with it, instead.
+    pub url_env: Option<String>,
     /// The payload's style, such as `native`.
     pub style: String,
     /// Whether `http://` will do.
@@ -34,6 +43,16 @@ pub struct Settings {
     pub secret_file: Option<PathBuf>,
     /// An environment variable with them, instead.
     pub secret_env: Option<String>,
+    /// A file with the receiver's key: for `PagerDuty` the routing key, else the value of the `Authorization` header.
+    pub key_file: Option<PathBuf>,
+    /// An environment variable with it, instead.
+    pub key_env: Option<String>,
+    /// For the style `template`: a JSON file, see [`crate::destinations::template`].
+    pub template_file: Option<PathBuf>,
+    /// `any`, or `public`: only addresses of the Internet are called. Empty: `any`.
+    pub network: String,
+    /// The most requests in any minute; `None`: no limit.
+    pub per_minute: Option<u32>,
     /// A PEM file with the authorities that sign the receiver's certificate, beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A PEM file with the certificate and the private key by which the receiver knows us.
@@ -53,6 +72,11 @@ pub struct Destination {
     pub allow_http: bool,
     /// What to sign with: every one of them signs. Empty: no signature.
     pub secrets: Vec<Secret>,
+    /// The receiver's key. Treat it as a secret.
+    pub(crate) key: Option<Key>,
+    pub(crate) template: Option<Template>,
+    pub(crate) network: Network,
+    pub(crate) per_minute: Option<u32>,
     /// Authorities beside the system's.
     pub(crate) authorities: Vec<Certificate>,
     /// Our certificate and key.
@@ -67,6 +91,10 @@ impl fmt::Debug for Destination {
             .field("style", &self.style)
             .field("allow_http", &self.allow_http)
             .field("secrets", &self.secrets)
+            .field("key", &self.key)
+            .field("network", &self.network)
+            .field("template", &self.template)
+            .field("per_minute", &self.per_minute)
             .field("authorities", &self.authorities.len())
             .field("identity", &self.identity.as_ref().map(|_| "***"))
             .finish()
@@ -110,12 +138,38 @@ pub enum Fault {
     /// The style.
     #[error(transparent)]
     Style(#[from] UnknownStyle),
-    /// Two sources of secrets.
-    #[error("it has both secret_file and secret_env; keep one of them")]
-    TwoSecrets,
+    /// Two sources of a secret.
+    #[error("it has more than one of {0}; keep one of them")]
+    Several(&'static str),
+    /// No URL.
+    #[error("it has no url; set url, url_file or url_env")]
+    NoUrl,
     /// The environment variable.
-    #[error("the environment variable {0} (its secret_env) is not set, or is not text")]
-    Environment(String),
+    #[error("the environment variable {0} (its {1}) is not set, or is not text")]
+    Environment(String, &'static str),
+    /// What its style needs.
+    #[error("its style {0} needs {1}")]
+    Missing(&'static str, &'static str),
+    /// What its style does not take.
+    #[error("its style {0} takes no template_file; only the style template does")]
+    UnusedTemplate(&'static str),
+    /// The key.
+    #[error("the key in {0} is not one line of at most 4096 visible ASCII characters")]
+    Key(String),
+    /// The network.
+    #[error("its network is {0:?}; there are: any, public")]
+    Network(String),
+    /// The rate.
+    #[error("its per_minute is {0}; it is 1 to {MAX_RATE}, or left out")]
+    Rate(u32),
+    /// The template.
+    #[error("its template {} {source}", path.display())]
+    Template {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TemplateError,
+    },
     /// A file.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -151,17 +205,45 @@ impl Destination {
         Self::check(settings, env).map_err(|fault| DestinationError { name: settings.name.clone(), fault })
     }
 
+    /// The request for a state of an alert that is sent at `sent_ms` (wall clock) under the webhook-id `id`.
+    pub fn request(&self, alert: &Alert, id: &str, sent_ms: i64) -> Result<Request, RequestError> {
+        self.style.request(&Notification {
+            alert,
+            id,
+            sent_ms,
+            destination: &self.name,
+            key: self.key.as_ref().map(Key::as_str),
+            template: self.template.as_ref(),
+        })
+    }
+
     fn check(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Self, Fault> {
         check_name(&settings.name)?;
-        Ok(Self {
+        let style = settings.style.parse::<Style>()?;
+        let network = settings.network.parse::<Network>().map_err(|()| Fault::Network(settings.network.clone()))?;
+        let read = Reader { settings, env: &env };
+        let destination = Self {
             name: settings.name.clone(),
-            url: check_url(&settings.url, settings.allow_http)?,
-            style: settings.style.parse::<Style>()?,
+            url: check_url(&read.url()?, settings.allow_http, network)?,
+            style,
             allow_http: settings.allow_http,
-            secrets: read_secrets(settings, env)?,
+            secrets: read.secrets()?,
+            key: read.key()?,
+            template: settings.template_file.as_deref().map(read_template).transpose()?,
+            network,
+            per_minute: match settings.per_minute {
+                Some(rate) if !(1..=MAX_RATE).contains(&rate) => return Err(Fault::Rate(rate)),
+                rate => rate,
+            },
             authorities: settings.ca_file.as_deref().map(read_authorities).transpose()?.unwrap_or_default(),
             identity: settings.client_certificate_file.as_deref().map(read_identity).transpose()?,
-        })
+        };
+        match style.needs() {
+            Needs::Key if destination.key.is_none() => Err(Fault::Missing(style.name(), "key_file or key_env")),
+            Needs::Template if destination.template.is_none() => Err(Fault::Missing(style.name(), "template_file")),
+            Needs::Key | Needs::Nothing if destination.template.is_some() => Err(Fault::UnusedTemplate(style.name())),
+            _ => Ok(destination),
+        }
     }
 }
 
@@ -170,7 +252,7 @@ fn check_name(name: &str) -> Result<(), Fault> {
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) { Ok(()) } else { Err(Fault::Name) }
 }
 
-fn check_url(text: &str, allow_http: bool) -> Result<Url, Fault> {
+fn check_url(text: &str, allow_http: bool, network: Network) -> Result<Url, Fault> {
     let url = Url::parse(text).map_err(|e| Fault::Url(e.to_string()))?;
     match url.scheme() {
         "https" => {}
@@ -183,24 +265,69 @@ fn check_url(text: &str, allow_http: bool) -> Result<Url, Fault> {
     }
     // The parser has turned every spelling of an address (hexadecimal, one number, mapped) into the plain one.
     let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-    match literal.and_then(|address| Some((address, address::refused(address)?))) {
+    match literal.and_then(|address| Some((address, network.refused(address)?))) {
         Some((address, why)) => Err(Fault::Address(address, why)),
         None => Ok(url),
     }
 }
 
-fn read_secrets(settings: &Settings, env: impl Fn(&str) -> Option<String>) -> Result<Vec<Secret>, Fault> {
-    let (text, place) = match (&settings.secret_file, &settings.secret_env) {
-        (None, None) => return Ok(Vec::new()),
-        (Some(_), Some(_)) => return Err(Fault::TwoSecrets),
-        (Some(path), None) => {
-            let bytes = read(path)?;
-            // What is not text is no secret either; which is all that may be said of it.
-            (String::from_utf8_lossy(&bytes).into_owned(), path.display().to_string())
+/// Reads what is never in the config itself.
+struct Reader<'a, E> {
+    settings: &'a Settings,
+    env: &'a E,
+}
+
+impl<E: Fn(&str) -> Option<String>> Reader<'_, E> {
+    fn url(&self) -> Result<String, Fault> {
+        let Settings { url, url_file, url_env, .. } = self.settings;
+        match self.text(url_file.as_deref(), url_env.as_deref(), ["url_file and url_env", "url_env"])? {
+            Some(_) if !url.is_empty() => Err(Fault::Several("url, url_file and url_env")),
+            Some((text, _)) => Ok(text.trim().to_owned()),
+            None if url.is_empty() => Err(Fault::NoUrl),
+            None => Ok(url.clone()),
         }
-        (None, Some(name)) => (env(name).ok_or_else(|| Fault::Environment(name.clone()))?, name.clone()),
-    };
-    Secret::parse_all(&text).map_err(|source| Fault::Secret { place, source })
+    }
+
+    fn secrets(&self) -> Result<Vec<Secret>, Fault> {
+        let Settings { secret_file, secret_env, .. } = self.settings;
+        let words = ["secret_file and secret_env", "secret_env"];
+        match self.text(secret_file.as_deref(), secret_env.as_deref(), words)? {
+            Some((text, place)) => Secret::parse_all(&text).map_err(|source| Fault::Secret { place, source }),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn key(&self) -> Result<Option<Key>, Fault> {
+        let Settings { key_file, key_env, .. } = self.settings;
+        let found = self.text(key_file.as_deref(), key_env.as_deref(), ["key_file and key_env", "key_env"])?;
+        found.map(|(text, place)| Key::parse(&text).ok_or(Fault::Key(place))).transpose()
+    }
+
+    /// The text of a file or a variable, and where it was. `words`: what both are called, and the variable's key.
+    fn text(
+        &self,
+        file: Option<&Path>,
+        variable: Option<&str>,
+        words: [&'static str; 2],
+    ) -> Result<Option<(String, String)>, Fault> {
+        match (file, variable) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Fault::Several(words[0])),
+            // What is not text is no secret either; which is all that may be said of it.
+            (Some(path), None) => {
+                Ok(Some((String::from_utf8_lossy(&read(path)?).into_owned(), path.display().to_string())))
+            }
+            (None, Some(name)) => {
+                let text = (self.env)(name).ok_or_else(|| Fault::Environment(name.to_owned(), words[1]))?;
+                Ok(Some((text, name.to_owned())))
+            }
+        }
+    }
+}
+
+fn read_template(path: &Path) -> Result<Template, Fault> {
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    Template::parse(&text).map_err(|source| Fault::Template { path: path.to_owned(), source })
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Fault> {

@@ -104,6 +104,43 @@ pub enum Phase {
     Closed,
 }
 
+/// What is done with a rule's alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are sent.
+    #[default]
+    Alert,
+    /// They are kept and listed, and not sent: for a rule that has yet to earn it.
+    Observe,
+}
+
+impl Mode {
+    /// Whether it is [`Mode::Alert`].
+    // The reference is serde's signature.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub(crate) fn is_alert(&self) -> bool {
+        *self == Self::Alert
+    }
+}
+
+/// What a rule says about who looks at its alerts, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handling {
+    /// Who answers for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Where it stands what to do: an `https://` link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// Whether they are sent.
+    #[serde(default, skip_serializing_if = "Mode::is_alert")]
+    pub mode: Mode,
+    /// Rules whose open alert about the same entity says all that this one would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed_by: Vec<String>,
+}
+
 /// One output row of a rule for one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -131,6 +168,8 @@ pub struct Finding {
     pub quiet: i64,
     /// Some of the lines that made it.
     pub evidence: Vec<Evidence>,
+    /// Who looks at it.
+    pub handling: Handling,
 }
 
 impl Finding {

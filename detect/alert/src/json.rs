@@ -53,7 +53,7 @@ impl Formatter for Escaping {
     }
 }
 
-fn must_be_escaped(c: char) -> bool {
+pub(crate) fn must_be_escaped(c: char) -> bool {
     matches!(
         c,
         '<' | '>' | '&'

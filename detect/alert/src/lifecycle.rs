@@ -152,6 +152,19 @@ impl Lifecycle {
         told
     }
 
+    /// Ends the open episode of an alert because a person says so, at `at` (event time, µs). Windows that overlap its last one
+    /// are part of what was resolved and fire nothing; later ones begin the next episode.
+    pub fn resolve_by_hand(&mut self, alert_id: &str, at: i64) -> Option<Change> {
+        let fingerprint = self.open.iter().find(|(_, e)| e.alert.id == alert_id).map(|(f, _)| f.clone())?;
+        let episode = self.open.remove(&fingerprint)?;
+        self.waiting.remove(&fingerprint);
+        self.resolved.insert(fingerprint, episode.end().saturating_add(episode.longest));
+        self.next_due = self.open.values().map(Episode::over_at).min();
+        let detected_at = at.max(episode.alert.detected_at);
+        let alert = episode.resolve();
+        Some(Change::to_notify(Alert { detected_at, ..alert }))
+    }
+
     /// The end of the last window of a resolved episode.
     pub(crate) fn resolved_end(&self, fingerprint: &str) -> Option<i64> {
         self.resolved.get(fingerprint).copied()
@@ -222,6 +235,7 @@ impl Episode {
             evidence: finding.evidence,
             owasp: finding.owasp,
             attack: finding.attack,
+            handling: finding.handling,
             fingerprint,
             episode_start: window.start,
             sequence: 1,
@@ -322,6 +336,7 @@ impl Alert {
         self.values = finding.values;
         self.owasp = finding.owasp;
         self.attack = finding.attack;
+        self.handling = finding.handling;
         if !finding.evidence.is_empty() {
             self.evidence = finding.evidence;
         }

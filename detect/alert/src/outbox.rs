@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, ToSql, TransactionBehavior, params};
+use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::schema;
@@ -17,7 +18,7 @@ pub struct Outbox {
 }
 
 /// A message in the outbox, without its content. Times are wall clock, ms since 1970.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The `webhook-id`.
     pub id: String,
@@ -29,14 +30,53 @@ pub struct Entry {
     pub status: String,
     /// The alert's sequence number.
     pub sequence: i64,
+    /// `pending`, `delivered` or `dead`.
+    pub state: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// When it was written.
+    /// When it was written, or last revived.
     pub created_ms: i64,
     /// When it is due: for a dead letter, when it was last.
     pub due_ms: i64,
     /// Why the last try failed.
     pub last_error: Option<String>,
+}
+
+/// A try to deliver a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// When it began, wall clock, ms since 1970.
+    pub started_ms: i64,
+    /// How long it took, ms.
+    pub duration_ms: i64,
+    /// The reply's status; `None`: there was no reply.
+    pub status: Option<u16>,
+    /// What was wrong; `None`: it was delivered.
+    pub error: Option<String>,
+}
+
+/// A message with all that is kept of it.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The message.
+    pub entry: Entry,
+    /// The alert in it, as JSON; for a day after it was delivered.
+    pub content: Option<String>,
+    /// The tries, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What became of sending a message again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// It is due now.
+    Due,
+    /// There is no message with this id.
+    Unknown,
+    /// It is not in a state to be sent again: still pending, or with `retry`, delivered.
+    NotNow,
+    /// It was delivered so long ago that its content is no longer kept.
+    Forgotten,
 }
 
 /// A message that is due.
@@ -46,6 +86,15 @@ pub(crate) struct Message {
     /// JSON of the alert.
     pub(crate) alert: String,
     pub(crate) attempts: u32,
+    pub(crate) created_ms: i64,
+}
+
+/// What became of a message, and of a try, if there was one.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) id: String,
+    pub(crate) fate: Fate,
+    pub(crate) attempt: Option<Attempt>,
 }
 
 /// What became of a message.
@@ -54,6 +103,8 @@ pub(crate) enum Fate {
     Delivered,
     /// Tried and kept, due at the time.
     Retry(i64, String),
+    /// Tried while the breaker was open, and kept without counting it.
+    Postponed(i64, String),
     Dead(String),
     /// Kept as it was: the destination wants nothing any more.
     Untouched,
@@ -83,17 +134,52 @@ impl Outbox {
         self.list("dead")
     }
 
+    /// What was delivered in the last seven days, in order.
+    pub fn delivered(&self) -> Result<Vec<Entry>, StoreError> {
+        self.list("delivered")
+    }
+
+    /// One message, its content as far as it is kept, and all tries to deliver it. `id`: whole, or so much of its begin that no
+    /// other begins so.
+    pub fn message(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+        let sql = format!("SELECT {COLUMNS}, alert FROM outbox WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
+        let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(10)?)))?;
+        let Some((entry, content)) = (if found.len() == 1 { found.pop() } else { None }) else { return Ok(None) };
+        let sql = "SELECT started_ms, duration_ms, status, error FROM attempt WHERE message = ?1 ORDER BY rowid";
+        let attempts = self.select(sql, [&entry.id], |row| {
+            Ok(Attempt { started_ms: row.get(0)?, duration_ms: row.get(1)?, status: row.get(2)?, error: row.get(3)? })
+        })?;
+        Ok(Some(Kept { entry, content, attempts }))
+    }
+
+    /// Sends again, under its old id, what was delivered or is dead: receivers that know ids will take it for what it is.
+    pub fn replay(&mut self, id: &str, now_ms: i64) -> Result<Again, StoreError> {
+        let revive = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL
+                      WHERE id = ?1 AND state <> 'pending' AND alert IS NOT NULL";
+        if self.db.execute(revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0 {
+            return Ok(Again::Due);
+        }
+        Ok(match self.message(id)? {
+            None => Again::Unknown,
+            Some(kept) if kept.entry.state == "pending" => Again::NotNow,
+            Some(_) => Again::Forgotten,
+        })
+    }
+
     /// Makes a dead letter due now, with all its tries, under its old id. Returns whether there is one with this id.
     pub fn retry(&mut self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
-        let revive = "UPDATE outbox SET state = 'pending', attempts = 0, due_ms = ?2, done_ms = NULL WHERE id = ?1 AND state = 'dead'";
+        let revive = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL WHERE id = ?1 AND state = 'dead'";
         Ok(self.db.execute(revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0)
     }
 
     /// What may be sent now, at most `limit` messages, those first that have been due for longest.
     pub(crate) fn due(&self, destination: &str, now_ms: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
-        let sql =
-            format!("SELECT id, coalesce(alert, ''), attempts {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3");
-        let message = |row: &Row<'_>| Ok(Message { id: row.get(0)?, alert: row.get(1)?, attempts: row.get(2)? });
+        let sql = format!(
+            "SELECT id, coalesce(alert, ''), attempts, created_ms {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
+        );
+        let message = |row: &Row<'_>| {
+            Ok(Message { id: row.get(0)?, alert: row.get(1)?, attempts: row.get(2)?, created_ms: row.get(3)? })
+        };
         self.select(&sql, params![destination, now_ms, limit], message)
     }
 
@@ -111,34 +197,42 @@ impl Outbox {
     }
 
     /// Records what became of messages that were tried at `now_ms`: all of it or nothing.
-    pub(crate) fn record(&mut self, fates: &[(String, Fate)], now_ms: i64) -> Result<(), StoreError> {
+    pub(crate) fn record(&mut self, recorded: &[Recorded], now_ms: i64) -> Result<(), StoreError> {
         let db = &mut self.db;
         let mut write = || {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for (id, fate) in fates {
-                write_fate(&transaction, id, fate, now_ms)?;
+            for Recorded { id, fate, attempt } in recorded {
+                let kept = write_fate(&transaction, id, fate, now_ms)?;
+                if let Some(attempt) = attempt.as_ref().filter(|_| kept) {
+                    write_attempt(&transaction, id, attempt)?;
+                }
             }
             transaction.commit()
         };
         write().map_err(|e| StoreError::from_sqlite(&self.path, e))
     }
 
+    /// Writes down when a destination's breaker lets the next probe through; `None`: it is closed.
+    pub(crate) fn record_breaker(&self, name: &str, probe_ms: Option<i64>, now_ms: i64) -> Result<(), StoreError> {
+        let result = match probe_ms {
+            Some(probe_ms) => self.db.execute(
+                "INSERT INTO breaker (destination, opened_ms, probe_ms) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (destination) DO UPDATE SET probe_ms = ?3",
+                params![name, now_ms, probe_ms],
+            ),
+            None => self.db.execute("DELETE FROM breaker WHERE destination = ?1", [name]),
+        };
+        result.map(|_| ()).map_err(|e| self.wrap(e))
+    }
+
+    /// The destinations whose breaker is open: five requests in a row have failed. With the time since when it is, ms.
+    pub fn open_breakers(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT destination, opened_ms FROM breaker ORDER BY destination";
+        self.select(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     fn list(&self, state: &str) -> Result<Vec<Entry>, StoreError> {
-        let sql = "SELECT id, destination, fingerprint, status, sequence, attempts, created_ms, due_ms, last_error
-                   FROM outbox WHERE state = ?1 ORDER BY seq";
-        self.select(sql, [state], |row| {
-            Ok(Entry {
-                id: row.get(0)?,
-                destination: row.get(1)?,
-                fingerprint: row.get(2)?,
-                status: row.get(3)?,
-                sequence: row.get(4)?,
-                attempts: row.get(5)?,
-                created_ms: row.get(6)?,
-                due_ms: row.get(7)?,
-                last_error: row.get(8)?,
-            })
-        })
+        self.select(&format!("SELECT {COLUMNS} FROM outbox WHERE state = ?1 ORDER BY seq"), [state], entry)
     }
 
     fn select<T>(
@@ -156,11 +250,38 @@ impl Outbox {
     }
 }
 
-/// A message that was replaced by a newer one while it was under way is no longer there: then nothing is written.
-fn write_fate(db: &Connection, id: &str, fate: &Fate, now_ms: i64) -> rusqlite::Result<()> {
+const COLUMNS: &str = "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        id: row.get(0)?,
+        destination: row.get(1)?,
+        fingerprint: row.get(2)?,
+        status: row.get(3)?,
+        sequence: row.get(4)?,
+        state: row.get(5)?,
+        attempts: row.get(6)?,
+        created_ms: row.get(7)?,
+        due_ms: row.get(8)?,
+        last_error: row.get(9)?,
+    })
+}
+
+fn write_attempt(db: &Connection, id: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+    let Attempt { started_ms, duration_ms, status, error } = attempt;
+    db.prepare_cached(
+        "INSERT INTO attempt (message, started_ms, duration_ms, status, error) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![id, started_ms, duration_ms, status, error])?;
+    Ok(())
+}
+
+/// A message that was replaced by a newer one while it was under way is no longer there: then nothing is written,
+/// and the answer is no.
+fn write_fate(db: &Connection, id: &str, fate: &Fate, now_ms: i64) -> rusqlite::Result<bool> {
     let (sql, values): (&str, &[&dyn ToSql]) = match fate {
         Fate::Delivered => (
-            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, done_ms = ?2, last_error = NULL, alert = NULL WHERE id = ?1",
+            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, done_ms = ?2, last_error = NULL WHERE id = ?1",
             &[&id, &now_ms],
         ),
         Fate::Retry(due_ms, error) => (
@@ -171,8 +292,11 @@ fn write_fate(db: &Connection, id: &str, fate: &Fate, now_ms: i64) -> rusqlite::
             "UPDATE outbox SET state = 'dead', attempts = attempts + 1, done_ms = ?2, last_error = ?3 WHERE id = ?1",
             &[&id, &now_ms, error],
         ),
-        Fate::Untouched => return Ok(()),
+        // Tried, and it cost no try: the destination was the trouble.
+        Fate::Postponed(due_ms, error) => {
+            ("UPDATE outbox SET due_ms = ?2, last_error = ?3 WHERE id = ?1", &[&id, due_ms, error])
+        }
+        Fate::Untouched => return Ok(true),
     };
-    db.prepare_cached(sql)?.execute(values)?;
-    Ok(())
+    Ok(db.prepare_cached(sql)?.execute(values)? > 0)
 }

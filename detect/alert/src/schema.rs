@@ -65,6 +65,65 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE checkpoint ADD COLUMN checksum INTEGER;
     CREATE INDEX checkpoint_segment ON checkpoint (segment, length) WHERE segment IS NOT NULL;
 ",
+    "
+    -- Every alert, open or resolved, in its newest state: what people look at. Times are wall clock, milliseconds since 1970.
+    CREATE TABLE alert (
+        id              TEXT PRIMARY KEY,
+        rule            TEXT NOT NULL,
+        status          TEXT NOT NULL,
+        findings        INTEGER NOT NULL,
+        state           TEXT NOT NULL,                -- JSON
+        changed_ms      INTEGER NOT NULL,
+        told            INTEGER NOT NULL DEFAULT 0,   -- whether a state of it was ever put into the outbox
+        withheld        TEXT,                         -- why the newest state was not
+        acknowledged_ms INTEGER,
+        acknowledged_by TEXT,
+        verdict         TEXT CHECK (verdict IN ('true', 'false', 'expected')),
+        verdict_by      TEXT,
+        note            TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX alert_changed ON alert (changed_ms);
+    CREATE INDEX alert_open ON alert (rule, told, findings) WHERE status <> 'resolved';
+    CREATE INDEX alert_verdict ON alert (rule, verdict) WHERE verdict IS NOT NULL;
+    INSERT INTO alert (id, rule, status, findings, state, changed_ms, told)
+        SELECT json_extract(state, '$.alert.id'), json_extract(state, '$.alert.rule'),
+            json_extract(state, '$.alert.status'), json_extract(state, '$.alert.findings'),
+            json_extract(state, '$.alert'), CAST(strftime('%s', 'now') AS INTEGER) * 1000, 1
+        FROM episode WHERE json_valid(state);
+    -- Alerts that a person has resolved: the next commit ends their episodes.
+    CREATE TABLE resolve_request (
+        alert TEXT PRIMARY KEY
+    ) WITHOUT ROWID;
+    -- Until when which alerts are not sent. `matchers`: JSON, see `silence.rs`.
+    CREATE TABLE silence (
+        number     INTEGER PRIMARY KEY AUTOINCREMENT,
+        matchers   TEXT NOT NULL,
+        starts_ms  INTEGER NOT NULL,
+        ends_ms    INTEGER NOT NULL,
+        author     TEXT NOT NULL,
+        reason     TEXT NOT NULL,
+        hits       INTEGER NOT NULL DEFAULT 0
+    );
+    -- Every try to deliver a message; as long as the message is kept.
+    CREATE TABLE attempt (
+        message     TEXT NOT NULL,
+        started_ms  INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        status      INTEGER,   -- of the reply; NULL: there was none
+        error       TEXT       -- NULL: delivered
+    );
+    CREATE INDEX attempt_message ON attempt (message);
+    -- Destinations that are left alone since five requests in a row have failed.
+    CREATE TABLE breaker (
+        destination TEXT PRIMARY KEY,
+        opened_ms   INTEGER NOT NULL,
+        probe_ms    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX outbox_content ON outbox (done_ms) WHERE state = 'delivered' AND alert IS NOT NULL;
+    CREATE TRIGGER outbox_forgets AFTER DELETE ON outbox BEGIN
+        DELETE FROM attempt WHERE message = old.id;
+    END;
+",
 ];
 
 /// Opens the state file in `dir`, creating or upgrading it.

@@ -20,6 +20,29 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a receiver knows us by: a routing key, or the value of an `Authorization` header. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key(String);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+impl Key {
+    /// One line that can stand in a header.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = (1..=4096).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What is wrong with a secret, without any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {

@@ -16,12 +16,16 @@ use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::finding::Finding;
 use crate::json;
+use crate::ledger::{self, Ledger};
 use crate::lifecycle::{Change, Episode, Lifecycle};
+use crate::routing::Route;
 use crate::schema;
 use crate::segments::{Segment, Segments};
 
 /// How long delivered rows are kept, ms: a replay within it cannot send them again.
 const KEEP_DELIVERED_MS: i64 = 7 * 86_400_000;
+/// How long what was delivered can be sent again, ms.
+const KEEP_CONTENT_MS: i64 = 86_400_000;
 /// How long dead letters are kept for somebody to look at, ms.
 const KEEP_DEAD_MS: i64 = 90 * 86_400_000;
 
@@ -38,8 +42,8 @@ pub struct Commit {
     pub watermark: Option<i64>,
     /// The wall clock, ms since 1970.
     pub now_ms: i64,
-    /// Names of the destinations that get the alerts.
-    pub destinations: Vec<String>,
+    /// The destinations that get the alerts.
+    pub destinations: Vec<Route>,
 }
 
 /// The state file, open for the one process that may change it.
@@ -50,6 +54,8 @@ pub struct Store {
     path: PathBuf,
     /// What the tables hold. `None` after a commit that failed: read anew before the next.
     lifecycle: Option<Lifecycle>,
+    /// Open alerts of one rule that are sent one by one.
+    storm: u32,
     segments: Segments,
     /// Segments with damaged values.
     unreadable: BTreeSet<i64>,
@@ -73,6 +79,7 @@ impl Store {
             dir: dir.to_owned(),
             path,
             lifecycle: None,
+            storm: ledger::STORM,
             segments,
             unreadable: BTreeSet::new(),
             orphans: Vec::new(),
@@ -85,6 +92,12 @@ impl Store {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The same, with another limit for storms: so many open alerts of a rule are sent one by one. (100 otherwise.)
+    #[must_use]
+    pub fn with_storm_limit(self, storm: u32) -> Self {
+        Self { storm, ..self }
     }
 
     /// The checkpoint rows of an owner.
@@ -100,17 +113,25 @@ impl Store {
             Some(lifecycle) => lifecycle,
             None => self.load()?,
         };
-        let changes = lifecycle.step(commit.findings.clone(), commit.watermark);
+        let requests = ledger::resolve_requests(&self.db).map_err(|e| self.wrap(e))?;
+        let at = commit.watermark.unwrap_or(i64::MIN);
+        let mut changes: Vec<Change> = requests.iter().filter_map(|id| lifecycle.resolve_by_hand(id, at)).collect();
+        changes.extend(lifecycle.step(commit.findings.clone(), commit.watermark));
         let moves = checkpoint::moves(&self.db, &self.segments, &mut self.unreadable).map_err(|e| self.wrap(e))?;
         let large = commit.puts.iter().filter(|put| put.is_large()).map(|put| &put.value);
         let values: Vec<&[u8]> = moves.iter().map(|m| &m.value).chain(large).map(Vec::as_slice).collect();
         let segment = if values.is_empty() { None } else { Some(self.segments.write(&values)?) };
         let written = transact(&mut self.db, |db| {
             let freed = checkpoint::write(db, &commit.deletes, &commit.puts, &moves, segment.as_ref())?;
-            write_alerts(db, &lifecycle, &changes, commit.watermark)?;
-            for change in changes.iter().filter(|c| c.notify) {
-                enqueue(db, &change.alert, &commit.destinations, commit.now_ms)?;
+            for id in &requests {
+                db.prepare_cached("DELETE FROM resolve_request WHERE alert = ?1")?.execute([id])?;
             }
+            let mut ledger = Ledger::new(db, commit.now_ms, self.storm)?;
+            write_alerts(db, &mut ledger, &lifecycle, &changes, commit)?;
+            let storms = lifecycle.step(ledger.storms()?, None);
+            write_alerts(db, &mut ledger, &lifecycle, &storms, commit)?;
+            changes.extend(storms);
+            ledger.forget()?;
             forget(db, commit.now_ms)?;
             Ok(freed)
         });
@@ -137,6 +158,20 @@ impl Store {
     /// The alerts that are not resolved, by fingerprint.
     pub fn open_alerts(&self) -> Result<Vec<Alert>, StoreError> {
         Ok(self.episodes()?.into_iter().map(|e| e.alert).collect())
+    }
+
+    /// The destinations that the sender leaves alone since five requests in a row have failed.
+    pub fn failing_destinations(&self) -> Result<Vec<String>, StoreError> {
+        let read = || {
+            let mut select = self.db.prepare_cached("SELECT destination FROM breaker ORDER BY destination")?;
+            select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+        };
+        read().map_err(|e| self.wrap(e))
+    }
+
+    /// Whether somebody has asked for an alert's end: the next commit brings it.
+    pub fn is_asked(&self) -> Result<bool, StoreError> {
+        Ok(!ledger::resolve_requests(&self.db).map_err(|e| self.wrap(e))?.is_empty())
     }
 
     fn load(&self) -> Result<Lifecycle, StoreError> {
@@ -197,10 +232,16 @@ fn transact<T>(
 
 fn write_alerts(
     db: &Transaction<'_>,
+    ledger: &mut Ledger<'_>,
     lifecycle: &Lifecycle,
     changes: &[Change],
-    watermark: Option<i64>,
+    commit: &Commit,
 ) -> rusqlite::Result<()> {
+    for change in changes {
+        if ledger.write(change, lifecycle.open())? {
+            enqueue(db, &change.alert, &commit.destinations, commit.now_ms)?;
+        }
+    }
     let ended = changes.iter().filter(|c| c.alert.status == Status::Resolved);
     for alert in ended.map(|c| &c.alert) {
         db.prepare_cached("DELETE FROM episode WHERE fingerprint = ?1")?.execute([&alert.fingerprint])?;
@@ -215,7 +256,7 @@ fn write_alerts(
         db.prepare_cached("INSERT OR REPLACE INTO episode (fingerprint, state) VALUES (?1, ?2)")?
             .execute(params![fingerprint, state])?;
     }
-    if let Some(watermark) = watermark {
+    if let Some(watermark) = commit.watermark {
         db.prepare_cached("DELETE FROM resolved WHERE last_end < ?1")?
             .execute([Lifecycle::forgotten_before(watermark)])?;
     }
@@ -223,9 +264,9 @@ fn write_alerts(
 }
 
 /// Adds an alert's state to the outbox, once a destination; told again, it changes nothing.
-fn enqueue(db: &Transaction<'_>, alert: &Alert, destinations: &[String], now_ms: i64) -> rusqlite::Result<()> {
+fn enqueue(db: &Transaction<'_>, alert: &Alert, routes: &[Route], now_ms: i64) -> rusqlite::Result<()> {
     let text = json::to_string(alert).map_err(to_sql)?;
-    for destination in destinations {
+    for destination in routes.iter().filter(|route| route.takes(alert)).map(|route| &route.destination) {
         let id = alert.webhook_id(destination);
         if alert.status == Status::Updated {
             // The newer update says all that the older would have.
@@ -259,6 +300,10 @@ fn enqueue(db: &Transaction<'_>, alert: &Alert, destinations: &[String], now_ms:
 }
 
 fn forget(db: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE outbox SET alert = NULL WHERE state = 'delivered' AND done_ms < ?1 AND alert IS NOT NULL",
+    )?
+    .execute([now_ms.saturating_sub(KEEP_CONTENT_MS)])?;
     db.prepare_cached("DELETE FROM outbox WHERE state = 'delivered' AND done_ms < ?1")?
         .execute([now_ms.saturating_sub(KEEP_DELIVERED_MS)])?;
     let dead = db
@@ -275,7 +320,7 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn to_sql(error: serde_json::Error) -> rusqlite::Error {
+pub(crate) fn to_sql(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect, retry, tls};
 
 use crate::address;
 use crate::destination::{Destination, DestinationError, Fault};
-use crate::destinations::Request;
+use crate::destinations::{Needs, Request};
 use crate::signature::sign;
 
 /// How much of a reply's body is read: enough to use the connection again after a short one.
@@ -60,7 +60,7 @@ impl Transport {
             .referer(false)
             .min_tls_version(tls::Version::TLS_1_2)
             .https_only(!destination.allow_http)
-            .dns_resolver(address::resolver());
+            .dns_resolver(address::resolver(destination.network));
         for authority in &destination.authorities {
             builder = builder.add_root_certificate(authority.clone());
         }
@@ -85,6 +85,10 @@ impl Transport {
             .header(CONTENT_TYPE, request.content_type)
             .header("webhook-id", id)
             .header("webhook-timestamp", seconds);
+        if let Some(mut value) = self.authorization() {
+            value.set_sensitive(true);
+            post = post.header(AUTHORIZATION, value);
+        }
         if let Some(signature) = sign(&self.destination.secrets, id, seconds, &request.body) {
             post = post.header("webhook-signature", signature);
         }
@@ -94,6 +98,13 @@ impl Transport {
         // The status decides: a body that hangs or breaks off changes nothing.
         drain(response).await;
         Ok(reply)
+    }
+
+    /// The receiver's key, unless it stands in the body.
+    fn authorization(&self) -> Option<HeaderValue> {
+        let Destination { key, style, .. } = &self.destination;
+        let key = key.as_ref().filter(|_| style.needs() != Needs::Key)?;
+        HeaderValue::from_str(key.as_str()).ok()
     }
 
     fn describe(&self, error: reqwest::Error) -> String {

@@ -32,8 +32,22 @@ impl Alert {
             self.entity.clear();
             self.owasp.clear();
             self.attack.clear();
+            self.handling.owner = None;
+            self.handling.runbook = None;
+            self.handling.suppressed_by.clear();
             shorten_text(&mut self.rule, 1024);
         }
+    }
+
+    /// A copy without evidence and with texts of at most `longest` bytes; 0: without values too.
+    pub(crate) fn cut(&self, longest: usize) -> Self {
+        let mut alert = Self { evidence: Vec::new(), truncated: true, ..self.clone() };
+        alert.values.values_mut().chain(alert.entity.values_mut()).for_each(|v| shorten(v, longest.max(64)));
+        shorten_text(&mut alert.title, longest.max(200));
+        if longest == 0 {
+            alert.values.clear();
+        }
+        alert
     }
 
     fn trim_evidence(&mut self) {
@@ -42,9 +56,16 @@ impl Alert {
         for evidence in &mut self.evidence {
             self.truncated |= shorten_text(&mut evidence.raw, MAX_LINE) | shorten_text(&mut evidence.source, MAX_LINE);
         }
-        while !self.evidence.is_empty() && self.json_bytes() > AIM_BYTES {
-            self.evidence.pop();
-            self.truncated = true;
+        // The rest is measured once: values may be megabytes.
+        let lines = std::mem::take(&mut self.evidence);
+        let mut bytes = if lines.is_empty() { 0 } else { self.json_bytes() };
+        for line in lines {
+            bytes = bytes.saturating_add(json::to_string(&line).map_or(usize::MAX, |text| text.len() + 1));
+            if bytes > AIM_BYTES {
+                self.truncated = true;
+                break;
+            }
+            self.evidence.push(line);
         }
     }
 

@@ -85,7 +85,7 @@ fn of_config(args: &Args, setup: &Setup) -> Vec<Diagnostic> {
     let Some(path) = &args.rules.config else { return Vec::new() };
     let problem = |message: String| Diagnostic::new(&path.display().to_string(), "", None, message);
     let mut problems = Vec::new();
-    problems.extend(run::destinations(&setup.config).err().map(|e| problem(e.to_string())));
+    problems.extend(crate::destinations::destinations(&setup.config).err().map(|e| problem(e.to_string())));
     for source in &setup.config.sources {
         let path = source.path.display().to_string();
         if tripline_ingest::discover(&path).files.is_empty() {

@@ -8,17 +8,21 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod alerts;
 mod check;
 mod doctor;
 mod explain;
 mod findings;
 mod measured;
+mod outbox;
 mod output;
 mod parse;
 mod query;
 mod run;
 mod scan;
+mod schema;
 mod setup;
+mod state;
 mod summary;
 mod test;
 
@@ -39,6 +43,12 @@ enum Command {
     Scan(scan::Args),
     /// Follow log directories and deliver alerts to webhooks
     Run(run::Args),
+    /// List alerts, acknowledge and resolve them, silence them for a while
+    Alerts(alerts::Args),
+    /// List messages to webhooks and every try to deliver them; send again; send a test
+    Outbox(outbox::Args),
+    /// Print the JSON Schema of what Tripline writes
+    Schema(schema::Args),
     /// Ask SQL of logs
     Query(query::Args),
     /// Show what Tripline reads in log files: one JSON object a request
@@ -85,6 +95,9 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Scan(args) => scan::main(args).await,
             Command::Run(args) => run::main(args).await,
+            Command::Alerts(args) => alerts::main(args),
+            Command::Outbox(args) => outbox::main(args).await,
+            Command::Schema(args) => Ok(schema::main(&args)),
             Command::Query(args) => query::main(args).await,
             Command::Parse(args) => parse::main(&args),
             Command::Check(args) => check::main(args).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tripline_alert::Severity;
+use tripline_alert::{Handling, Mode, Severity};
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
 use crate::duration;
@@ -34,6 +34,16 @@ pub struct Header {
     /// What it finds, why it matters, what looks alike but is harmless, how to tune it.
     #[serde(default)]
     pub description: String,
+    /// Who answers for its alerts: a team or a person.
+    pub owner: Option<String>,
+    /// Where it stands what to do about one: an `https://` link.
+    pub runbook: Option<String>,
+    /// `alert`, or `observe`: kept and listed, but not sent.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Ids of rules whose open alert about the same entity says all that this rule's would.
+    #[serde(default)]
+    pub suppressed_by: Vec<String>,
     /// Event time without findings after which an alert is resolved, µs. Default 1 h.
     #[serde(default = "default_quiet", deserialize_with = "duration::deserialize_us")]
     pub quiet: i64,
@@ -65,6 +75,25 @@ fn default_max_age() -> i64 {
     14 * 86_400_000_000
 }
 
+impl Header {
+    /// Who looks at its alerts.
+    pub fn handling(&self) -> Handling {
+        Handling {
+            owner: self.owner.clone(),
+            runbook: self.runbook.clone(),
+            mode: self.mode,
+            suppressed_by: self.suppressed_by.clone(),
+        }
+    }
+}
+
+/// It becomes something to click on: no blanks, no markup.
+fn is_link(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |c: char| c.is_ascii_graphic() && !"<>\"'`|()[]{}\\^".contains(c);
+    host.is_some_and(|rest| !rest.is_empty()) && text.len() <= 500 && text.chars().all(plain)
+}
+
 /// Splits a rule's text into its header and the SQL. The SQL keeps its place: what stood before it is blanked out, so
 /// that lines and columns in errors are the file's.
 pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
@@ -83,11 +112,15 @@ pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
     let header = toml::from_str::<Header>(&text[begin..end]).map_err(|e| {
         let place = e.span().map(|s| place_of_bytes(text, begin + s.start, begin + s.end));
         Diagnostic::new(origin, text, place, e.message().trim_end())
-            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, quiet, max_age")
+            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age")
     })?;
     if header.entity.is_empty() {
         return Err(Diagnostic::at_word(origin, text, "entity", "entity is empty")
             .with_help("name the output columns that say who or what is alerted on, such as [\"client\"]"));
+    }
+    if let Some(link) = header.runbook.as_ref().filter(|link| !is_link(link)) {
+        return Err(Diagnostic::at_word(origin, text, link, "the runbook is no link")
+            .with_help("write it as https://host/path, at most 500 characters"));
     }
     let blank: String = text[..end + 2].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
     Ok((header, blank + &text[end + 2..]))

@@ -49,7 +49,7 @@ fn names_and_styles() {
             "{name}"
         );
     }
-    assert!(error(&Settings { style: "slak".into(), ..settings("https://example.com") }).contains("there is: native"));
+    assert!(error(&Settings { style: "slak".into(), ..settings("https://example.com") }).contains("there are: native"));
 }
 
 #[test]

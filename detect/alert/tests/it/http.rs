@@ -1,15 +1,16 @@
 //! One request and its reply: status codes, pauses, redirects, receivers that hang or flood.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use tripline_alert::{Destination, Outbox, Outcome, Sender, Store, Timeouts};
+use tripline_alert::outbox::Again;
+use tripline_alert::{Destination, Outbox, Outcome, Sender, Settings, Store, Timeouts};
 
-use crate::support::{Receiver, commit, destination, empty, finding, now_ms, with_header};
+use crate::support::{Received, Receiver, commit, destination, empty, finding, now_ms, secret, settings, with_header};
 
 const T0: i64 = 1_700_000_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -72,9 +73,19 @@ async fn status_times_policy() {
     assert_eq!(setup.outbox().pending().unwrap()[0].attempts, 0, "and the message is kept");
 }
 
+/// Which client a message is about.
+fn client(got: &Received) -> String {
+    got.json()["data"]["entity"]["client"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
-    let receiver = Receiver::start(|n, _| async move { empty(if n < 11 { 503 } else { 204 }) }).await;
+    // It chokes on one message, eleven times; others it takes, so that it is not left alone.
+    let answer = |n, got: &Received| {
+        let status = if n < 21 && client(got) == "192.0.2.1" { 503 } else { 204 };
+        async move { empty(status) }
+    };
+    let receiver = Receiver::start(answer).await;
     let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
     let mut now = T0;
     for attempt in 1..=10 {
@@ -82,6 +93,8 @@ async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
         assert_eq!(setup.sender.deliver_due(now).await, Outcome::default(), "not due yet");
         let entry = setup.outbox().pending().unwrap().remove(0);
         assert_eq!(entry.attempts, attempt);
+        setup.store.commit(&commit(vec![finding(&format!("192.0.2.10{attempt}"), 0, 5)], 5, now)).unwrap();
+        assert_eq!(setup.sender.deliver_due(now).await.delivered, 1);
         now = entry.due_ms;
     }
     assert_eq!(setup.sender.deliver_due(now).await.dead, 1);
@@ -89,8 +102,86 @@ async fn eleven_tries_over_a_day_then_a_dead_letter_that_can_be_revived() {
     assert!(setup.outbox().retry(&letter.id, now).unwrap());
     assert!(!setup.outbox().retry("msg_unknown", now).unwrap());
     assert_eq!(setup.sender.deliver_due(now).await.delivered, 1);
-    let ids: Vec<_> = receiver.received().iter().map(crate::support::Received::id).collect();
-    assert_eq!(ids, vec![letter.id; 12], "one id through all of it");
+    let all = receiver.received();
+    let ids: Vec<_> = all.iter().filter(|got| client(got) == "192.0.2.1").map(Received::id).collect();
+    assert_eq!(ids, vec![letter.id.clone(); 12], "one id through all of it");
+
+    // Every try can be looked at, and what was delivered can be sent once more.
+    let kept = setup.outbox().message(&letter.id[..12]).unwrap().unwrap();
+    let tries = kept.attempts;
+    assert_eq!((kept.entry.state.as_str(), kept.content.is_some(), tries.len()), ("delivered", true, 12));
+    assert!(tries[..11].iter().all(|t| t.status == Some(503) && t.error.is_some()), "{tries:?}");
+    assert_eq!((tries[11].status, &tries[11].error), (Some(204), &None));
+    assert_eq!(setup.outbox().replay(&letter.id, now).unwrap(), Again::Due);
+    assert_eq!(setup.outbox().replay(&letter.id, now).unwrap(), Again::NotNow);
+    assert_eq!(setup.outbox().replay("msg_unknown", now).unwrap(), Again::Unknown);
+    assert_eq!(setup.sender.deliver_due(now).await.delivered, 1);
+    assert_eq!(receiver.received().last().unwrap().id(), letter.id);
+    // A day later its content is gone.
+    setup.store.commit(&commit(vec![], 5, now + 2 * 86_400_000)).unwrap();
+    assert_eq!(setup.outbox().replay(&letter.id, now).unwrap(), Again::Forgotten);
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_is_left_alone_and_no_message_pays_for_it() {
+    let down = Arc::new(AtomicBool::new(true));
+    let state = down.clone();
+    let answer = move |_, _: &_| {
+        let status = if state.load(Ordering::Relaxed) { 500 } else { 200 };
+        async move { empty(status) }
+    };
+    let receiver = Receiver::start(answer).await;
+    let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
+    setup.store.commit(&commit((2..=20).map(|n| finding(&format!("192.0.2.{n}"), 0, 5)).collect(), 5, T0)).unwrap();
+    // Eight at a time: five open the breaker, three were under way.
+    assert_eq!(setup.sender.deliver_due(T0).await.retrying, 8);
+    assert_eq!(setup.outbox().open_breakers().unwrap(), [("soc".to_owned(), T0)]);
+    let mut now = T0;
+    for pause_s in [30, 60, 120, 240, 480, 600, 600] {
+        assert_eq!(setup.sender.deliver_due(now + pause_s * 1_000 - 1).await, Outcome::default());
+        now += pause_s * 1_000;
+        assert_eq!(setup.sender.deliver_due(now).await.retrying, 1, "one probe after {pause_s} s");
+    }
+    let pending = setup.outbox().pending().unwrap();
+    assert_eq!(pending.iter().map(|e| e.attempts).sum::<u32>(), 5, "probes cost no tries");
+    down.store(false, Ordering::Relaxed);
+    now += 600_000;
+    assert_eq!(setup.sender.deliver_due(now).await.delivered, 20, "all of it once a probe succeeds");
+    assert_eq!(setup.outbox().open_breakers().unwrap(), []);
+
+    // What is three days old is given up at last.
+    down.store(true, Ordering::Relaxed);
+    setup.store.commit(&commit(vec![finding("192.0.2.99", 0, 5)], 5, now)).unwrap();
+    let outcome = setup.sender.deliver_due(now + 3 * 86_400_000).await;
+    assert_eq!(outcome.dead, 1);
+}
+
+#[tokio::test]
+async fn a_receiver_gets_no_more_a_minute_than_it_asked_for() {
+    let receiver = Receiver::with_status(200).await;
+    let settings = Settings { per_minute: Some(3), ..settings("soc", &receiver.url()) };
+    let mut setup = Setup::new(Destination::new(&settings, secret).unwrap(), Timeouts::default());
+    setup.store.commit(&commit((2..=8).map(|n| finding(&format!("192.0.2.{n}"), 0, 5)).collect(), 5, T0)).unwrap();
+    for (at, delivered) in [(0, 3), (59_999, 0), (60_000, 3), (119_999, 0), (120_000, 2)] {
+        assert_eq!(setup.sender.deliver_due(T0 + at).await.delivered, delivered, "after {at} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_key_goes_into_the_header_or_the_body() {
+    let receiver = Receiver::with_status(202).await;
+    for style in ["ecs", "pagerduty"] {
+        let settings =
+            Settings { style: style.into(), key_env: Some("KEY".into()), ..settings("soc", &receiver.url()) };
+        let env = |name: &str| Some(if name == "KEY" { "ApiKey c2VjcmV0\n".to_owned() } else { secret(name)? });
+        let mut setup = Setup::new(Destination::new(&settings, env).unwrap(), Timeouts::default());
+        assert_eq!(setup.sender.deliver_due(T0).await.delivered, 1);
+    }
+    let [elastic, pagerduty] = receiver.received().try_into().unwrap();
+    assert_eq!(elastic.headers["authorization"], "ApiKey c2VjcmV0");
+    assert!(!elastic.json().to_string().contains("c2VjcmV0"));
+    assert_eq!(pagerduty.json()["routing_key"], "ApiKey c2VjcmV0");
+    assert!(!pagerduty.headers.contains_key("authorization"));
 }
 
 #[tokio::test]

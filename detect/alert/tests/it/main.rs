@@ -5,6 +5,7 @@
 
 mod config;
 mod delivery;
+mod desk;
 mod early;
 mod figures;
 mod http;

@@ -127,7 +127,8 @@ fn an_old_state_file_is_upgraded() {
         dir.path(),
         "DROP INDEX checkpoint_segment; DROP TABLE segment; ALTER TABLE checkpoint DROP COLUMN segment;
          ALTER TABLE checkpoint DROP COLUMN offset; ALTER TABLE checkpoint DROP COLUMN length;
-         ALTER TABLE checkpoint DROP COLUMN checksum; PRAGMA user_version = 1;
+         ALTER TABLE checkpoint DROP COLUMN checksum; DROP TRIGGER outbox_forgets; DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence;
+         DROP TABLE resolve_request; DROP TABLE attempt; DROP TABLE breaker; PRAGMA user_version = 1;
          INSERT INTO checkpoint VALUES ('engine', CAST('a' AS BLOB), zeroblob(9000))",
     );
     fs::remove_dir(dir.path().join("segments")).unwrap();

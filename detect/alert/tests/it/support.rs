@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tripline_alert::{Commit, Destination, Evidence, Finding, Phase, Settings, Severity, Window};
+use tripline_alert::{Commit, Destination, Evidence, Finding, Handling, Phase, Settings, Severity, Window};
 
 /// One minute of event time.
 pub(crate) const MINUTE: i64 = 60_000_000;
@@ -42,6 +42,7 @@ pub(crate) fn finding(client: &str, start: i64, end: i64) -> Finding {
             offset: 0,
             raw: format!("{client} GET /users/{start}"),
         }],
+        handling: Handling::default(),
     }
 }
 
@@ -148,15 +149,26 @@ pub(crate) fn with_header(status: u16, header: Option<(&'static str, String)>) -
 
 /// A destination that signs with [`SECRET`].
 pub(crate) fn destination(name: &str, url: &str) -> Destination {
-    let settings = Settings {
+    Destination::new(&settings(name, url), secret).unwrap()
+}
+
+/// The same, not yet read.
+pub(crate) fn settings(name: &str, url: &str) -> Settings {
+    Settings {
         name: name.into(),
         url: url.into(),
         style: "native".into(),
         allow_http: true,
         secret_env: Some("SECRET".into()),
         ..Settings::default()
-    };
-    Destination::new(&settings, |_| Some(SECRET.to_owned())).unwrap()
+    }
+}
+
+/// The environment.
+// As `Destination::new` wants it.
+#[allow(clippy::unnecessary_wraps)]
+pub(crate) fn secret(_: &str) -> Option<String> {
+    Some(SECRET.to_owned())
 }
 
 /// The wall clock.

@@ -1,0 +1,291 @@
+//! A destination's lane: what is due goes out, and what came of it is written down.
+//!
+//! Messages of one fingerprint go one after the other, in order, others side by side. A receiver is spared by its
+//! `Retry-After`, by a breaker and by a token bucket ([`crate::breaker`]).
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio::sync::watch;
+
+use crate::alert::Alert;
+use crate::breaker::{Breaker, Bucket, Turn};
+use crate::deliver::{Clock, Outcome};
+use crate::error::StoreError;
+use crate::failpoint::{Step, reach};
+use crate::figures::Tries;
+use crate::outbox::{Attempt, Fate, Message, Outbox, Recorded};
+use crate::retry::{Verdict, next_try_ms, retry_after_ms};
+use crate::transport::{Reply, Transport};
+
+/// The most requests to one destination at a time.
+const SIDE_BY_SIDE: u32 = 8;
+/// The outbox is looked at no less often than this: somebody else may have changed it, or the clock was set.
+const LOOK_EVERY_MS: i64 = 30_000;
+/// How long to wait when the state file cannot be read or written.
+const AFTER_STORE_ERROR: Duration = Duration::from_secs(5);
+/// How old a message may become, ms, while an open breaker costs it no tries.
+const MAX_AGE_MS: i64 = 3 * 86_400_000;
+
+/// One destination.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    outbox: Outbox,
+    transport: Transport,
+    breaker: Breaker,
+    bucket: Bucket,
+    /// What the state file knows of the breaker.
+    recorded_probe_ms: Option<i64>,
+    /// The receiver asked for a pause until then, ms.
+    paused_until_ms: i64,
+    /// What became of messages, where the state file did not take it: until it does, nothing is sent, or the receiver would
+    /// get the same again and again.
+    unrecorded: Vec<Recorded>,
+    /// The receiver said that it is gone. Forgotten at a restart: the operator will have looked at it.
+    gone: bool,
+    tries: Tries,
+}
+
+impl Lane {
+    pub(crate) fn new(outbox: Outbox, transport: Transport, tries: Tries) -> Result<Self, StoreError> {
+        let destination = transport.destination();
+        // A new process knows of no failures.
+        outbox.record_breaker(&destination.name, None, 0)?;
+        Ok(Self {
+            outbox,
+            breaker: Breaker::default(),
+            bucket: Bucket::new(destination.per_minute),
+            recorded_probe_ms: None,
+            paused_until_ms: i64::MIN,
+            unrecorded: Vec::new(),
+            gone: false,
+            tries,
+            transport,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.transport.destination().name
+    }
+
+    pub(crate) async fn run(self, wake: watch::Receiver<()>, mut shutdown: watch::Receiver<bool>, clock: Clock) {
+        let name = self.name().to_owned();
+        let drain = self.transport.timeouts.drain;
+        let work = self.work(wake, shutdown.clone(), clock);
+        let deadline = async {
+            ended(&mut shutdown).await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = deadline => tracing::warn!(destination = name, "no time to deliver the rest: it is sent after the next start"),
+        }
+    }
+
+    async fn work(mut self, mut wake: watch::Receiver<()>, mut shutdown: watch::Receiver<bool>, clock: Clock) {
+        while !*shutdown.borrow() {
+            wake.mark_unchanged();
+            let pause = match self.round(clock()).await {
+                Ok(outcome) if outcome != Outcome::default() => continue,
+                Ok(_) => self.until_next(clock()),
+                Err(e) => self.complain(&e),
+            };
+            tokio::select! {
+                () = ended(&mut shutdown) => break,
+                _ = wake.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.deliver_due(clock()).await;
+    }
+
+    pub(crate) async fn deliver_due(&mut self, now_ms: i64) -> Outcome {
+        let mut total = Outcome::default();
+        loop {
+            match self.round(now_ms).await {
+                Ok(outcome) if outcome == Outcome::default() => return total,
+                Ok(outcome) => total.add(outcome),
+                Err(e) => {
+                    self.complain(&e);
+                    total.store_errors += 1;
+                    return total;
+                }
+            }
+        }
+    }
+
+    /// Sends some of what is due. Every message that was tried is then delivered, dead, or due later, so that rounds at one time end.
+    async fn round(&mut self, now_ms: i64) -> Result<Outcome, StoreError> {
+        self.record(now_ms)?;
+        let limit = SIDE_BY_SIDE.min(self.breaker.allows(now_ms)).min(self.bucket.allows(now_ms));
+        if self.gone || now_ms < self.paused_until_ms || limit == 0 {
+            return Ok(Outcome::default());
+        }
+        let messages = self.outbox.due(self.name(), now_ms, limit)?;
+        self.bucket.take(messages.len(), now_ms);
+        let tries = join_all(messages.iter().map(|m| send(&self.transport, m, now_ms))).await;
+        if !messages.is_empty() {
+            let _ = reach(Step::AfterSend);
+        }
+        let mut outcome = Outcome::default();
+        for (message, Try { result, duration_ms }) in messages.into_iter().zip(tries) {
+            let status = result.as_ref().ok().map(|reply| reply.status);
+            let (fate, error) = self.judge(&message, result, now_ms);
+            outcome.count(&fate);
+            let attempt = Attempt { started_ms: now_ms, duration_ms, status, error };
+            self.unrecorded.push(Recorded { id: message.id, fate, attempt: Some(attempt) });
+        }
+        self.tries.add(self.name(), outcome);
+        self.record(now_ms)?;
+        Ok(outcome)
+    }
+
+    fn record(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        if !self.unrecorded.is_empty() {
+            self.outbox.record(&self.unrecorded, now_ms)?;
+            self.unrecorded.clear();
+        }
+        let probe_ms = self.breaker.next_probe_ms();
+        if probe_ms != self.recorded_probe_ms {
+            self.outbox.record_breaker(self.name(), probe_ms, now_ms)?;
+            self.recorded_probe_ms = probe_ms;
+        }
+        Ok(())
+    }
+
+    /// What becomes of a message, and the error, if there was one.
+    fn judge(&mut self, message: &Message, result: Result<Reply, Failure>, now_ms: i64) -> (Fate, Option<String>) {
+        let (verdict, error) = meaning(&result);
+        let destination = self.name().to_owned();
+        let id = &message.id;
+        if verdict != Verdict::Retry && result.is_ok() && self.breaker.success() == Turn::Closed {
+            tracing::warn!(destination, "the receiver answers again");
+        }
+        let fate = match verdict {
+            Verdict::Delivered => {
+                tracing::debug!(destination, id, "delivered");
+                return (Fate::Delivered, None);
+            }
+            Verdict::Rejected => {
+                tracing::error!(destination, id, error, "not delivered, never will be: a dead letter");
+                Fate::Dead(error.clone())
+            }
+            Verdict::Gone => {
+                tracing::error!(destination, "the receiver is gone (410): nothing is sent to it until the next start");
+                self.gone = true;
+                Fate::Untouched
+            }
+            Verdict::Retry => self.keep(message, result.ok(), &error, now_ms),
+        };
+        (fate, Some(error))
+    }
+
+    /// When a message that was not taken is tried again, if it is.
+    fn keep(&mut self, message: &Message, reply: Option<Reply>, error: &str, now_ms: i64) -> Fate {
+        let destination = self.name().to_owned();
+        let id = &message.id;
+        let asked = reply.and_then(|r| retry_after_ms(&r.retry_after?, now_ms)).unwrap_or(i64::MIN);
+        self.paused_until_ms = self.paused_until_ms.max(asked);
+        // The failure that opens the breaker is the last that costs a try.
+        let was_open = self.breaker.is_open();
+        if self.breaker.failure(now_ms) == Turn::Opened {
+            tracing::error!(
+                destination,
+                error,
+                "five failures in a row: the receiver is left alone and tried now and then"
+            );
+        }
+        if now_ms.saturating_sub(message.created_ms) >= MAX_AGE_MS {
+            tracing::error!(destination, id, error, "not delivered for three days: a dead letter");
+            return Fate::Dead(error.to_owned());
+        }
+        if let (true, Some(probe_ms)) = (was_open, self.breaker.next_probe_ms()) {
+            return Fate::Postponed(probe_ms.max(asked), error.to_owned());
+        }
+        let Some(next) = next_try_ms(id, message.attempts.saturating_add(1), now_ms) else {
+            tracing::error!(destination, id, error, "not delivered for a day: a dead letter");
+            return Fate::Dead(error.to_owned());
+        };
+        tracing::warn!(destination, id, error, attempts = message.attempts + 1, "not delivered, will be tried again");
+        Fate::Retry(next.max(asked), error.to_owned())
+    }
+
+    fn until_next(&mut self, now_ms: i64) -> Duration {
+        if self.gone {
+            return Duration::MAX;
+        }
+        let next = match self.outbox.next_due_ms(self.name()) {
+            Ok(next) => next.unwrap_or(i64::MAX),
+            Err(e) => return self.complain(&e),
+        };
+        let spared = [self.breaker.next_probe_ms(), self.bucket.next_ms(now_ms), Some(self.paused_until_ms)];
+        let next = spared.into_iter().flatten().fold(next, i64::max);
+        let ms = next.saturating_sub(now_ms).clamp(1, LOOK_EVERY_MS);
+        Duration::from_millis(ms.unsigned_abs())
+    }
+
+    fn complain(&self, error: &StoreError) -> Duration {
+        tracing::error!(destination = self.name(), "{error}");
+        AFTER_STORE_ERROR
+    }
+}
+
+/// Why there is no reply.
+enum Failure {
+    /// The request failed.
+    Unsent(String),
+    /// The message cannot be made into a request.
+    Unreadable(String),
+}
+
+/// What came of a try.
+struct Try {
+    result: Result<Reply, Failure>,
+    duration_ms: i64,
+}
+
+async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Try {
+    match serde_json::from_str(&message.alert) {
+        Ok(alert) => post(transport, &message.id, &alert, now_ms).await,
+        Err(e) => Try {
+            result: Err(Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"))),
+            duration_ms: 0,
+        },
+    }
+}
+
+async fn post(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Try {
+    let begin = Instant::now();
+    let result = match transport.destination().request(alert, id, now_ms) {
+        Ok(request) => {
+            let _ = reach(Step::BeforeSend);
+            transport.post(id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
+        }
+        Err(e) => Err(Failure::Unreadable(e.to_string())),
+    };
+    Try { result, duration_ms: i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX) }
+}
+
+/// One try outside the lane.
+pub(crate) async fn try_once(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Attempt {
+    let Try { result, duration_ms } = post(transport, id, alert, now_ms).await;
+    let status = result.as_ref().ok().map(|reply| reply.status);
+    let (verdict, error) = meaning(&result);
+    let error = (verdict != Verdict::Delivered).then_some(error);
+    Attempt { started_ms: now_ms, duration_ms, status, error }
+}
+
+/// What a result means, and how to say it.
+fn meaning(result: &Result<Reply, Failure>) -> (Verdict, String) {
+    match result {
+        Ok(reply) => (Verdict::of_status(reply.status), format!("the receiver answered {}", reply.status)),
+        Err(Failure::Unsent(error)) => (Verdict::Retry, error.clone()),
+        Err(Failure::Unreadable(error)) => (Verdict::Rejected, error.clone()),
+    }
+}
+
+/// Waits for the end of the program.
+async fn ended(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that who could tell is gone: an end too.
+    let _ = shutdown.wait_for(|end| *end).await;
+}

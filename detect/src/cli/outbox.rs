@@ -1,0 +1,190 @@
+//! `tripline outbox`: messages to webhooks, and every try to deliver them. Works beside a running `tripline run`.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Result, bail};
+use serde_json::{Map, json};
+use tripline_alert::deliver::{Timeouts, send_once};
+use tripline_alert::outbox::{Again, Attempt, Entry, Kept};
+use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
+
+use super::Outcome;
+use super::alerts::{json_lines, table};
+use super::output::{plain, time};
+use super::state::{Format, StateArgs};
+use crate::run::now_ms;
+
+/// Arguments of `outbox`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Messages still to be sent, and dead letters
+    List {
+        /// What was delivered in the last seven days, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// One message: every try with its time, status and duration, and when the next is
+    Show {
+        /// The message's id, or its begin
+        id: String,
+    },
+    /// Try dead letters again
+    Retry {
+        /// Their ids
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+    /// Send again, under its old id, what was delivered within a day or is a dead letter
+    Replay {
+        /// The message's id
+        id: String,
+    },
+    /// Send a test alert to a destination, once, past the outbox
+    SendTest {
+        /// The destination's name in the config
+        destination: String,
+    },
+}
+
+/// Runs the command.
+pub async fn main(args: Args) -> Result<Outcome> {
+    let format = args.state.format;
+    if let Command::SendTest { destination } = &args.command {
+        return send_test(&args.state, destination).await;
+    }
+    let mut outbox = Outbox::open(&args.state.dir()?)?;
+    match args.command {
+        Command::List { all } => list(&outbox, all, format)?,
+        Command::Show { id } => show(&outbox, &id, format)?,
+        Command::Retry { ids, all } => {
+            let ids = if all { outbox.dead_letters()?.into_iter().map(|e| e.id).collect() } else { ids };
+            for id in &ids {
+                if !outbox.retry(id, now_ms())? {
+                    bail!("there is no dead letter {id:?}; `tripline outbox list` lists them");
+                }
+            }
+            eprintln!("{} due now; tripline run looks every 30 s", ids.len());
+        }
+        Command::Replay { id } => match outbox.replay(&id, now_ms())? {
+            Again::Due => eprintln!("due now; tripline run looks every 30 s"),
+            Again::Unknown => bail!("there is no message {id:?}; `tripline outbox list --all` lists them"),
+            Again::NotNow => bail!("the message {id} is still to be sent"),
+            Again::Forgotten => bail!("the message {id} was delivered more than a day ago: its content is not kept"),
+        },
+        Command::SendTest { .. } => {}
+    }
+    Ok(Outcome::Done)
+}
+
+fn list(outbox: &Outbox, all: bool, format: Format) -> Result<()> {
+    let mut entries = outbox.pending()?;
+    entries.extend(outbox.dead_letters()?);
+    if all {
+        entries.extend(outbox.delivered()?);
+    }
+    if format == Format::Json {
+        return json_lines(&entries);
+    }
+    let mut table = table(&["id", "destination", "what", "state", "tries", "written (UTC)", "next try", "last error"]);
+    for entry in &entries {
+        table.add_row([
+            entry.id.clone(),
+            entry.destination.clone(),
+            format!("{} {}", entry.status, entry.sequence),
+            entry.state.clone(),
+            entry.attempts.to_string(),
+            clock(entry.created_ms),
+            next(entry),
+            plain(entry.last_error.as_deref().unwrap_or_default(), 120),
+        ]);
+    }
+    let mut out = io::stdout();
+    writeln!(out, "{table}")?;
+    for (destination, since) in outbox.open_breakers()? {
+        writeln!(out, "{destination} is left alone since {}: five requests in a row have failed", clock(since))?;
+    }
+    Ok(())
+}
+
+fn show(outbox: &Outbox, id: &str, format: Format) -> Result<()> {
+    let Some(Kept { entry, content, attempts }) = outbox.message(id)? else {
+        bail!("no message, or more than one, begins with {id:?}; `tripline outbox list --all` lists them");
+    };
+    if format == Format::Json {
+        let alert = content.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        return json_lines(&[json!({"message": entry, "attempts": attempts, "alert": alert})]);
+    }
+    let mut out = io::stdout();
+    writeln!(out, "{} to {}: {} {}", entry.id, entry.destination, entry.status, entry.sequence)?;
+    writeln!(out, "state      {}, written {}", entry.state, clock(entry.created_ms))?;
+    let mut table = table(&["try", "at (UTC)", "status", "took", "result"]);
+    for (n, Attempt { started_ms, duration_ms, status, error }) in attempts.iter().enumerate() {
+        table.add_row([
+            (n + 1).to_string(),
+            clock(*started_ms),
+            status.map_or_else(|| "-".into(), |s| s.to_string()),
+            format!("{duration_ms} ms"),
+            plain(error.as_deref().unwrap_or("delivered"), 200),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    if entry.state == "pending" {
+        writeln!(out, "next try   {}", next(&entry))?;
+    }
+    Ok(())
+}
+
+fn next(entry: &Entry) -> String {
+    if entry.state == "pending" { clock(entry.due_ms) } else { "-".into() }
+}
+
+fn clock(ms: i64) -> String {
+    time(ms.saturating_mul(1_000))
+}
+
+async fn send_test(state: &StateArgs, name: &str) -> Result<Outcome> {
+    let config = state.config()?;
+    let known: Vec<_> = config.destinations.iter().map(|d| d.name.clone()).collect();
+    let Some(destination) = crate::destinations::destinations(&config)?.into_iter().find(|d| d.name == name) else {
+        bail!("the config has no destination {name:?}; it has: {}", known.join(", "));
+    };
+    let now = now_ms();
+    let us = now.saturating_mul(1_000);
+    let finding = Finding {
+        rule: "tripline/test".into(),
+        title: "A test: nothing has happened".into(),
+        severity: Severity::Info,
+        entity: [("client".to_owned(), json!("192.0.2.1"))].into(),
+        window: Window { start: us, end: us },
+        phase: Phase::Closed,
+        values: Map::from_iter([("requests".to_owned(), json!(1))]),
+        detected_at: us,
+        owasp: Vec::new(),
+        attack: Vec::new(),
+        quiet: 0,
+        evidence: Vec::new(),
+        handling: Handling::default(),
+    };
+    let Some(alert) = Lifecycle::default().observe(finding) else { bail!("there is no test alert") };
+    let tested = send_once(destination, &alert, Timeouts::default(), now).await?;
+    if state.format == Format::Json {
+        json_lines(&[json!({"message": tested.id, "attempt": tested.attempt})])?;
+    }
+    let Attempt { status, duration_ms, error, .. } = &tested.attempt;
+    match error {
+        None => eprintln!("delivered in {duration_ms} ms: {name} answered {}", status.unwrap_or_default()),
+        Some(error) => bail!("not delivered: {} (after {duration_ms} ms)", plain(error, 300)),
+    }
+    Ok(Outcome::Done)
+}
