@@ -110,7 +110,9 @@ impl Prepared {
         for (_, added) in &self.added {
             let Added::Numbers(words) = added else { continue };
             if let Some(renumbered) = words.forget(|used| stores.iter().for_each(|s| s.mark_words(words, used))) {
-                stores.iter_mut().for_each(|s| s.renumber_words(words, &renumbered));
+                for store in stores.iter_mut() {
+                    store.renumber_words(words, &renumbered);
+                }
             }
         }
     }

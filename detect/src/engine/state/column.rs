@@ -39,6 +39,7 @@ pub struct Place {
 
 impl Place {
     /// The number of the text in a key.
+    #[expect(clippy::cast_possible_truncation, reason = "28 bits")]
     pub fn word(&self, key: u128) -> usize {
         low(key >> self.shift, WORD_BITS) as usize
     }

@@ -146,7 +146,9 @@ impl Distinct {
         let dense = self.blocks.get(block).and_then(|block| block.dense.get(&local));
         let state = if dense.is_some() || distinct > SPARSE_LIMIT {
             let mut registers = dense.map_or_else(|| vec![0; REGISTERS], |registers| registers.to_vec());
-            hashes.iter().for_each(|&hash| observe(&mut registers, hash));
+            for &hash in hashes {
+                observe(&mut registers, hash);
+            }
             registers
         } else {
             hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()

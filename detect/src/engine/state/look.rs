@@ -78,7 +78,9 @@ impl Store {
                 }
             }
             if let Some(live) = &pane.live {
-                seen.iter_mut().for_each(|(key, seen)| live.add_distinct(aggregate, *key, seen));
+                for (key, seen) in &mut seen {
+                    live.add_distinct(aggregate, *key, seen);
+                }
             }
         }
         Ok(seen.into_iter().map(|(key, s)| (key, least.saturating_sub(s.at_most()))).collect())

@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 
 pub mod aggregate;
@@ -19,6 +19,7 @@ mod column;
 pub mod distinct;
 pub mod durable;
 mod fold;
+mod forget;
 mod keys;
 mod later;
 pub mod look;
@@ -28,6 +29,7 @@ mod sift;
 mod sketch;
 pub mod source;
 mod table;
+mod view;
 pub mod watch;
 pub mod words;
 
@@ -36,14 +38,14 @@ use column::KeyColumn;
 use keys::Keys;
 use later::Later;
 pub use look::Look;
-use pane::{Finished, Layer, Live, Pane};
+use pane::Pane;
 pub use rolling::Rolling;
 pub use source::Source;
+pub use view::{View, ViewColumn};
 pub use watch::{Threshold, Watch};
 
 use super::prepared::Prepared;
 use super::program::Expr;
-use words::SharedWords;
 
 /// State rows of one pane that count only for windows ending at or after `first_end`. For rows that came in time this is the
 /// first window of the pane; a row that came late for some of its windows has a later one.
@@ -78,28 +80,6 @@ impl Grouping {
         keys.sort();
         format!("{} GROUP BY {}", self.source.describe(), keys.join(", "))
     }
-}
-
-/// A rule's view of a store: how the rows of its aggregate are made of the store's.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Schema of the rows.
-    pub schema: SchemaRef,
-    /// What stands in each of its columns.
-    pub columns: Vec<ViewColumn>,
-}
-
-/// A column of a rule's aggregate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ViewColumn {
-    /// The window's first instant.
-    Start,
-    /// The window's end.
-    End,
-    /// A key of the store.
-    Key(usize),
-    /// An aggregate of the store.
-    Aggregate(usize),
 }
 
 /// The groups of one [`Grouping`], pane by pane.
@@ -140,9 +120,6 @@ pub struct Store {
 /// More rows of a pane than these are aggregated after all.
 const MAX_LOG_ROWS: usize = if cfg!(test) { 30 } else { 8 << 20 };
 
-/// Fewer keys than these are not worth the search for unused ones.
-const MIN_KEYS: usize = if cfg!(test) { 2 } else { 64 * 1024 };
-
 /// A store that fails so often in a row is left alone.
 pub const MAX_FAILURES: u32 = 3;
 
@@ -171,19 +148,19 @@ impl Store {
         let types = grouping.source.types_of(table, &grouping.keys)?;
         let numbered = grouping.source.is_requests() && Keys::are_packed(&types);
         let keys: Vec<_> = grouping.keys.iter().map(|key| prepared.numbers_of(key).filter(|_| numbered)).collect();
-        let hashed = |a: &Aggregate| {
+        let as_hashes = |a: &Aggregate| {
             let counted = a.wanted().next().filter(|_| a.is_sketch() && grouping.source.is_requests());
             counted.and_then(|counted| prepared.hashes_of(counted))
         };
         let mut wanted: Vec<Expr> =
             keys.iter().zip(&grouping.keys).map(|(n, key)| n.as_ref().map_or(key, |(n, _)| n)).cloned().collect();
         for aggregate in &aggregates {
-            match hashed(aggregate) {
-                Some(hashes) => wanted.extend([hashes].into_iter().chain(aggregate.wanted().skip(1).cloned())),
+            match as_hashes(aggregate) {
+                Some(column) => wanted.extend([column].into_iter().chain(aggregate.wanted().skip(1).cloned())),
                 None => wanted.extend(aggregate.wanted().cloned()),
             }
         }
-        let inputs_hashed: Vec<bool> = aggregates.iter().map(|a| hashed(a).is_some()).collect();
+        let inputs_hashed: Vec<bool> = aggregates.iter().map(|a| as_hashes(a).is_some()).collect();
         let outputs = grouping.source.prepare(table, &wanted)?;
         let (key_columns, mut rest) = (outputs[..keys.len()].to_vec(), outputs[keys.len()..].iter());
         let inputs = aggregates
@@ -290,20 +267,6 @@ impl Store {
         Ok(())
     }
 
-    /// The groups of a window, for a rule with this threshold, if its rows wait without numbers.
-    pub fn sifted(&self, view: &View, window: (i64, i64), threshold: Threshold) -> Result<Option<RecordBatch>> {
-        let Some(later) = self.later.as_ref().filter(|_| self.sifts) else { return Ok(None) };
-        let mut keys = self.keys.sibling()?;
-        let mut live = Live::new(&self.aggregates)?;
-        let least = u32::try_from(threshold.rows).unwrap_or(u32::MAX);
-        for pane in self.panes_of(window) {
-            for (packed, rows) in pane.sift.frequent(least)? {
-                live.update(&keys.intern_packed(&packed)?, &rows, &later.inputs)?;
-            }
-        }
-        seen_by(&keys, view, window, &live.finish()?).map(Some)
-    }
-
     /// Taking in rows failed: how often in a row. After [`MAX_FAILURES`] it takes in no more.
     pub fn fail(&mut self) -> u32 {
         self.failures += 1;
@@ -379,106 +342,6 @@ impl Store {
         self.panes.keys().copied()
     }
 
-    /// The groups of a window as a rule sees them; only those of the keys that `wanted` has, if given.
-    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<RecordBatch> {
-        let mut layers = Vec::new();
-        for layer in self.layers(window) {
-            layers.push(match wanted {
-                None => Cow::Borrowed(layer),
-                Some(wanted) => Cow::Owned(layer.select(&layer.groups_of(wanted))?),
-            });
-        }
-        layers.retain(|layer| !layer.keys.is_empty());
-        let finished = match (&layers[..], &self.later) {
-            ([layer], None) => layer.finish(&self.aggregates)?,
-            (layers, later) => {
-                let mut live = Live::new(&self.aggregates)?;
-                layers.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
-                if let Some(later) = later {
-                    for pane in self.panes_of(window) {
-                        pane.log.replay(wanted, self.keys.len(), &mut live, &later.inputs)?;
-                    }
-                }
-                live.finish()?
-            }
-        };
-        seen_by(&self.keys, view, window, &finished)
-    }
-
-    /// The panes that count for a window.
-    fn panes_of(&self, (start, end): (i64, i64)) -> impl Iterator<Item = &Pane> {
-        let range = PaneKey { pane: start, first_end: i64::MIN }..PaneKey { pane: end, first_end: i64::MIN };
-        self.panes.range(range).filter(move |(key, _)| key.first_end <= end).map(|(_, pane)| pane)
-    }
-
-    /// The layers that count for a window.
-    fn layers(&self, window: (i64, i64)) -> impl Iterator<Item = &Layer> {
-        self.panes_of(window).flat_map(|pane| &pane.layers)
-    }
-
-    /// Groups as a rule sees them.
-    pub fn seen_by(&self, view: &View, window: (i64, i64), groups: &Finished) -> Result<RecordBatch> {
-        seen_by(&self.keys, view, window, groups)
-    }
-
-    /// Forgets the panes whose last window ends at or before `closed_to`, and the keys that nobody has any more. Returns whether
-    /// the keys have other numbers now.
-    pub fn forget(&mut self, closed_to: i64) -> Result<bool> {
-        let mut watches = std::mem::take(&mut self.watches);
-        for watch in &mut watches {
-            // (before the panes go, which it subtracts)
-            watch.advance(closed_to, &self.panes, self.slide);
-        }
-        self.watches = watches;
-        let (retain, before) = (self.retain, self.panes.len());
-        self.panes.retain(|key, _| key.pane.saturating_add(retain) > closed_to);
-        if self.panes.len() == before { Ok(false) } else { self.forget_keys() }
-    }
-
-    fn forget_keys(&mut self) -> Result<bool> {
-        if self.keys.len() < self.keys_checked.saturating_mul(2).max(MIN_KEYS) {
-            return Ok(false);
-        }
-        let mut used = vec![false; self.keys.len()];
-        self.panes.values().flat_map(Pane::counts).for_each(|(key, _)| used[key as usize] = true);
-        self.keys_checked = used.iter().filter(|used| **used).count();
-        // Worth it only if most of them go.
-        if self.keys_checked > used.len() / 2 {
-            return Ok(false);
-        }
-        let kept: Vec<u32> = (0u32..).zip(&used).filter(|(_, used)| **used).map(|(key, _)| key).collect();
-        let mut renumbered = vec![u32::MAX; used.len()];
-        for (new, &old) in (0u32..).zip(&kept) {
-            renumbered[old as usize] = new;
-        }
-        let empty = self.keys.emptied()?;
-        self.keys = std::mem::replace(&mut self.keys, empty).retained(&kept)?;
-        self.panes.values_mut().for_each(|pane| pane.renumber(&renumbered));
-        for watch in &mut self.watches {
-            watch.renumber(&renumbered);
-            watch.recount(&self.panes, self.slide, self.keys.len());
-        }
-        self.generation += 1;
-        Ok(true)
-    }
-
-    /// Marks the numbers of texts that its keys have.
-    pub fn mark_words(&self, words: &SharedWords, used: &mut [bool]) {
-        self.keys.mark_words(words, used);
-        for place in self.keys.places(words) {
-            self.panes.values().flat_map(|p| p.sift.keys()).for_each(|key| used[place.word(key)] = true);
-        }
-    }
-
-    /// Texts have new numbers: `renumbered[old]`.
-    pub fn renumber_words(&mut self, words: &SharedWords, renumbered: &[u32]) {
-        self.keys.renumber_words(words, renumbered);
-        for place in self.keys.places(words) {
-            let keys = self.panes.values_mut().flat_map(|p| p.sift.keys_mut());
-            keys.for_each(|key| *key = place.with(*key, renumbered));
-        }
-    }
-
     /// Memory, bytes.
     pub fn size(&self) -> usize {
         self.keys.size()
@@ -495,21 +358,4 @@ impl Store {
     pub fn groups(&self) -> usize {
         self.panes.values().map(|p| p.counts().count() + p.sift.rows()).sum()
     }
-}
-
-/// Groups as a rule sees them.
-fn seen_by(keys: &Keys, view: &View, (start, end): (i64, i64), groups: &Finished) -> Result<RecordBatch> {
-    let keys = keys.values(&groups.keys)?;
-    let bound = |at: i64, i: usize| -> ArrayRef {
-        let bound = TimestampMicrosecondArray::from_value(at, groups.keys.len());
-        Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
-    };
-    let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
-        ViewColumn::Start => bound(start, i),
-        ViewColumn::End => bound(end, i),
-        ViewColumn::Key(at) => Arc::clone(&keys[at]),
-        ViewColumn::Aggregate(at) => Arc::clone(&groups.results[at]),
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(groups.keys.len()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
 }

@@ -195,7 +195,12 @@ impl Live {
         Ok(Some(Layer::new(u64::MAX, [self.keys[group]].into(), states)))
     }
 
-    /// The results.
+    /// Whether there are no groups.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The results. (There must be groups: some of DataFusion's accumulators cannot say what nothing is.)
     pub fn finish(mut self) -> Result<Finished> {
         let total = self.keys.len();
         self.accumulators.iter_mut().for_each(|a| a.settle(total));

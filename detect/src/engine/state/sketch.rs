@@ -74,7 +74,7 @@ pub fn observe(registers: &mut [u8], hash: u64) {
 }
 
 /// The estimate from the hashes or the registers of a state, as DataFusion makes it: Otmar Ertl, "New cardinality estimation
-/// algorithms for HyperLogLog sketches", arXiv:1702.01284.
+/// algorithms for `HyperLogLog` sketches", arXiv:1702.01284.
 #[derive(Debug)]
 pub struct Estimator {
     /// `sigma` of the share of untouched registers, by the number of those that are touched: for lists.
@@ -95,7 +95,9 @@ impl Estimator {
     pub fn estimate(&mut self, state: &[u8]) -> u64 {
         let mut histogram = [0u32; LONGEST + 1];
         if state.len() == REGISTERS {
-            state.iter().for_each(|&zeros| histogram[usize::from(zeros).min(LONGEST)] += 1);
+            for &zeros in state {
+                histogram[usize::from(zeros).min(LONGEST)] += 1;
+            }
             return from_histogram(&histogram, sigma(f64::from(histogram[0]) / REGISTERS_F));
         }
         if state.is_empty() {

@@ -55,10 +55,12 @@ impl<K: Hash + Eq> Table<K> {
         K: Copy,
     {
         let Self { keys, numbers, hasher } = self;
-        keys.iter_mut().for_each(|key| *key = change(*key));
+        for key in keys.iter_mut() {
+            *key = change(*key);
+        }
         numbers.clear();
         for (number, key) in (0u32..).zip(keys.iter()) {
-            numbers.insert_unique(hasher.hash_one(key), number, |&n| hasher.hash_one(&keys[n as usize]));
+            numbers.insert_unique(hasher.hash_one(*key), number, |&n| hasher.hash_one(keys[n as usize]));
         }
     }
 
