@@ -127,6 +127,11 @@ pub struct Source {
     /// A format's name, or `auto`.
     #[serde(default = "auto")]
     pub format: String,
+    /// Instead of a format: the string that makes the server write its lines, from its config.
+    pub log_format: Option<String>,
+    /// Instead of a format: the keys of JSON lines, by what they mean.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
     /// Networks whose forwarded-for headers are believed.
     #[serde(default)]
     pub trusted_proxies: Vec<ipnet::IpNet>,
@@ -302,17 +307,19 @@ impl Source {
 
     /// What ingest must know. The error is the word to point at, and what is wrong.
     pub fn options(&self) -> Result<SourceOptions, (String, String)> {
-        let known: Vec<_> = tripline_ingest::formats::formats().iter().map(|f| f.name()).collect();
-        let format = match self.format.as_str() {
-            "auto" => None,
-            name if known.contains(&name) => Some(name.to_owned()),
-            name => {
-                return Err((
-                    name.into(),
-                    format!("there is no format {name:?}; there are: auto, {}", known.join(", ")),
-                ));
-            }
+        let format = (self.format != "auto").then(|| self.format.clone());
+        let described = SourceOptions {
+            format,
+            log_format: self.log_format.clone(),
+            fields: self.fields.clone(),
+            ..SourceOptions::default()
         };
+        let key = match (&self.log_format, self.fields.is_empty()) {
+            (Some(_), _) => "log_format",
+            (None, false) => "fields",
+            (None, true) => &self.format,
+        };
+        described.check_format().map_err(|why| (key.to_owned(), why))?;
         let allowed = tripline_ingest::client_columns();
         if let Some(column) = self.client.iter().find(|c| !allowed.contains(&c.as_str())) {
             return Err((
@@ -323,11 +330,11 @@ impl Source {
         let lateness =
             self.lateness.as_deref().map(duration::parse_us).transpose().map_err(|e| ("lateness".to_owned(), e))?;
         Ok(SourceOptions {
-            format,
             trusted_proxies: self.trusted_proxies.clone(),
             client: self.client.clone(),
             user_verified: self.user_verified,
             lateness: lateness.map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
+            ..described
         })
     }
 }
@@ -424,6 +431,15 @@ mod tests {
     fn unknown_formats_and_columns_are_named() {
         let error = parse("[[source]]\npath = \"x\"\nformat = \"nginxx\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("nginxx") && error.contains("combined"), "{error}");
+        for (text, part) in [
+            ("log_format = '$remote_addr $request'", "it has no time"),
+            ("fields = { ts = \"t\", url = \"u\", ip = \"i\" }", "`ip` is not among"),
+            ("format = \"main\"\nlog_format = '%t %r'", "leave out format"),
+        ] {
+            let error = parse(&format!("[[source]]\npath = \"x\"\n{text}\n"), &[]).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("tripline.toml:"), "{error}");
+        }
+        assert!(parse("[[source]]\npath = \"x\"\nlog_format = '%h %t \"%r\"'\n", &[]).is_ok());
         assert!(parse("[[source]]\npath = \"x\"\nclient = [\"sesion\"]\n", &[]).is_err());
         assert!(parse("[[source]]\npath = \"x\"\nlateness = \"soon\"\n", &[]).is_err());
     }

@@ -252,7 +252,7 @@ mod tests {
             key: "a#1".into(),
             path: "/logs/a/access.log".into(),
             source: 0,
-            format: "combined",
+            format: "combined".to_owned(),
             newest_ts,
             lateness_us: 0,
             at_end,

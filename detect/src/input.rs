@@ -78,7 +78,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub struct ReadSummary {
     /// Files by format.
-    pub formats: BTreeMap<&'static str, u64>,
+    pub formats: BTreeMap<String, u64>,
     /// Lines, rejects included.
     pub lines: u64,
     /// Rows of `requests`.
@@ -196,7 +196,7 @@ impl Input {
             let Some(Reverse(Waiting { first_ts, file, .. })) = self.waiting.pop() else { return };
             match file.open() {
                 Ok(reader) => {
-                    *self.summary.formats.entry(file.format()).or_default() += 1;
+                    *self.summary.formats.entry(file.format().to_owned()).or_default() += 1;
                     self.open.push(Open { reader, path: file.path().to_owned(), position: first_ts, consumed: 0 });
                 }
                 Err(e) => self.summary.problems.push(e),

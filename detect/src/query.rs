@@ -52,7 +52,7 @@ impl Requests {
         for file in files {
             match file {
                 InputFile::Log(probe, options) => {
-                    requests.partitions.push(Arc::new(LogPartition::new(probe, options, Arc::clone(problems))));
+                    requests.partitions.push(Arc::new(LogPartition::new(probe, *options, Arc::clone(problems))));
                 }
                 InputFile::Parquet(file) => requests.parquet.push(file),
             }

@@ -9,7 +9,7 @@ use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use bumpalo::Bump;
 
 use crate::block::MAX_LINE;
-use crate::formats::Format;
+use crate::formats::{AnyFormat, Heading, MAX_HEADING};
 use crate::identity::Identity;
 use crate::reject::{Reject, RejectReason};
 use crate::requests::RequestBuilder;
@@ -75,6 +75,8 @@ impl Batch {
 pub struct Counters {
     /// Lines without a character.
     pub blank_lines: u64,
+    /// Lines that belong to the format but are no requests: headings and comments.
+    pub heading_lines: u64,
     /// Lines with bytes that are not UTF-8; each stands as U+FFFD in the row.
     pub invalid_utf8_lines: u64,
     /// Lines cut at 1 MiB.
@@ -90,6 +92,7 @@ pub struct Counters {
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
         self.blank_lines += other.blank_lines;
+        self.heading_lines += other.heading_lines;
         self.invalid_utf8_lines += other.invalid_utf8_lines;
         self.long_lines += other.long_lines;
         self.cut_bytes += other.cut_bytes;
@@ -101,7 +104,7 @@ impl AddAssign for Counters {
 /// What lines are parsed with.
 #[derive(Clone)]
 pub(crate) struct Parser {
-    pub(crate) format: &'static dyn Format,
+    pub(crate) format: AnyFormat,
     pub(crate) identity: Identity,
     /// The file's name, for column `source`.
     pub(crate) source: String,
@@ -111,6 +114,8 @@ pub(crate) struct Parser {
 pub(crate) struct Parsed {
     pub(crate) batch: Batch,
     pub(crate) length: usize,
+    /// The last heading in them, and the format that it makes of the parser's.
+    pub(crate) heading: Option<(String, AnyFormat)>,
 }
 
 impl Parser {
@@ -126,7 +131,8 @@ impl Parser {
         let bytes = &rest[..length];
         let offset = offset + start as u64;
         let mut lines = Lines {
-            parser: self,
+            format: &self.format,
+            heading: None,
             builder: RequestBuilder::new(block.clone(), ends.len(), &self.identity),
             rejects: Vec::new(),
             counters: Counters::default(),
@@ -137,6 +143,7 @@ impl Parser {
             Ok(text) => lines.valid(text, &ends, offset, &mut row),
             Err(_) => lines.invalid(bytes, &ends, offset, &mut row),
         }
+        let heading = lines.heading;
         let batch = Batch {
             rows: lines.builder.finish(&self.source),
             rejects: lines.rejects,
@@ -146,13 +153,15 @@ impl Parser {
             newest_before: None,
             counters: lines.counters,
         };
-        Parsed { batch, length }
+        Parsed { batch, length, heading }
     }
 }
 
 /// A batch's lines on their way.
 struct Lines<'p> {
-    parser: &'p Parser,
+    format: &'p AnyFormat,
+    /// The heading in force, if it stands among these lines.
+    heading: Option<(String, AnyFormat)>,
     builder: RequestBuilder<'p>,
     rejects: Vec<Reject>,
     counters: Counters,
@@ -210,13 +219,25 @@ impl Lines<'_> {
             line = kept;
         }
         row.clear();
-        match self.parser.format.parse(line, row) {
+        let format = self.heading.as_ref().map_or(self.format, |(_, format)| format);
+        match format.parse(line, row) {
             Ok(()) => self.builder.push(row, line, offset),
-            Err(reason) => self.reject(offset, reason, line),
+            Err(reason) => self.no_row(offset, reason, line),
         }
     }
 
-    fn reject(&mut self, offset: u64, reason: RejectReason, line: &str) {
-        self.rejects.push(Reject::new(offset, reason, line.as_bytes()));
+    #[cold]
+    fn no_row(&mut self, offset: u64, reason: RejectReason, line: &str) {
+        let format = self.heading.as_ref().map_or(self.format, |(_, format)| format);
+        match format.heading(line) {
+            None => self.rejects.push(Reject::new(offset, reason, line.as_bytes())),
+            Some(heading) => {
+                self.counters.heading_lines += 1;
+                if let Heading::Fields(format) = heading {
+                    let kept = &line[..line.floor_char_boundary(MAX_HEADING)];
+                    self.heading = Some((kept.to_owned(), format));
+                }
+            }
+        }
     }
 }

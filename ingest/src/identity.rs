@@ -110,6 +110,11 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
+/// `192.0.2.1:4711` → `192.0.2.1`, `2001:db8::1:4711` → `2001:db8::1`, where there always is a port.
+pub(crate) fn without_last_port(text: &str) -> &str {
+    text.rsplit_once(':').map_or(text, |(ip, _)| ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip))
+}
+
 /// `192.0.2.1:4711` → `192.0.2.1`, `[2001:db8::1]:4711` → `2001:db8::1`; anything else as it is.
 pub(crate) fn without_port(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('[') {

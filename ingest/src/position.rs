@@ -40,6 +40,9 @@ pub struct Position {
     /// Whether the file is an archive that was read to its end.
     pub(crate) finished: bool,
     pub(crate) format: String,
+    /// The heading in force (W3C's `#Fields`): without it no line after it can be read.
+    #[serde(default)]
+    pub(crate) heading: Option<String>,
     pub(crate) newest_ts: Option<i64>,
 }
 

@@ -7,12 +7,13 @@
 use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bumpalo::Bump;
 
 use crate::block::MAX_LINE;
 use crate::discover::describe;
-use crate::formats::{Format, format, formats};
+use crate::formats::{AnyFormat, Heading, WRAPPERS, candidates, named, wrapped};
 use crate::input::{Compression, Input};
 use crate::reader::Mode;
 use crate::reject::{RejectReason, excerpt};
@@ -33,13 +34,15 @@ pub struct Probe {
     /// The file.
     pub path: PathBuf,
     /// The format's name.
-    pub format: &'static str,
+    pub format: String,
     /// How it is compressed.
     pub compression: Compression,
     /// Bytes on disk.
     pub size: u64,
     /// The first parsed line's timestamp, in µs.
     pub first_ts: i64,
+    /// How far lines of this format may lie behind the newest, where the options do not say it.
+    pub default_lateness: Duration,
     /// How well each format fits, the best first.
     pub scores: Vec<Score>,
 }
@@ -48,7 +51,7 @@ pub struct Probe {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Score {
     /// The format's name.
-    pub format: &'static str,
+    pub format: String,
     /// Lines looked at.
     pub lines: u32,
     /// Lines it parses.
@@ -129,28 +132,25 @@ pub enum ProbeError {
         /// The first line, shortened and escaped.
         sample: String,
     },
-    /// The format that the options ask for does not exist.
-    #[error("there is no log format `{name}`; known are {}", known())]
-    NoSuchFormat {
-        /// What they ask for.
-        name: String,
-    },
+    /// The format that the options ask for does not exist, or the one they describe cannot be.
+    #[error("{0}")]
+    Options(String),
 }
 
-fn known() -> String {
-    let names: Vec<_> = formats().iter().map(|format| format.name()).collect();
-    names.join(", ")
-}
+/// Formats that an error message speaks of.
+const TRIED: usize = 3;
 
 fn tried(scores: &[Score]) -> String {
     let tried: Vec<_> = scores
         .iter()
+        .take(TRIED)
         .map(|score| {
             let reason = score.reason.map_or(String::new(), |reason| format!(" ({reason})"));
             format!("{} parses {} of {} lines{reason}", score.format, score.parsed, score.lines)
         })
         .collect();
-    tried.join(", ")
+    let others = scores.len().saturating_sub(TRIED);
+    tried.join(", ") + &if others > 0 { format!(", {others} others do no better") } else { String::new() }
 }
 
 /// Detects a file's format, or checks that it can be the one that the options name.
@@ -160,10 +160,8 @@ pub fn probe(path: &Path, options: &SourceOptions) -> Result<Probe, ProbeError> 
 
 /// [`probe`]; in a file that is followed, a last line without a line end does not count yet.
 pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Result<Probe, ProbeError> {
-    let candidates = match &options.format {
-        Some(name) => vec![format(name).ok_or_else(|| ProbeError::NoSuchFormat { name: name.clone() })?],
-        None => formats().to_vec(),
-    };
+    let candidates = candidates(options).map_err(ProbeError::Options)?;
+    let is_given = options.format.is_some();
     let unreadable = |error| ProbeError::Unreadable { path: path.to_owned(), error };
     let mut input = Input::open(path).map_err(unreadable)?;
     let size = input.metadata().map_err(unreadable)?.len();
@@ -177,7 +175,14 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     let lines: Vec<&str> = lines(&text, last_line_counts).take(LINES).collect();
     let Some(first) = lines.first() else { return Err(ProbeError::Empty { path: path.to_owned() }) };
 
-    let mut fits: Vec<_> = candidates.iter().map(|format| fit(*format, &lines)).collect();
+    let mut fits: Vec<_> = candidates.iter().map(|format| fit(format, &lines)).collect();
+    for wrapper in WRAPPERS.iter().filter(|_| !is_given) {
+        let arena = Bump::new();
+        let opened = lines.iter().filter(|line| (wrapper.open)(line, &arena).is_ok()).count();
+        if opened * ONE_IN as usize >= lines.len() {
+            fits.extend(candidates.iter().map(|format| fit(&wrapped(*wrapper, format.clone()), &lines)));
+        }
+    }
     let most = fits.iter().map(|(score, _)| score.points()).max().unwrap_or(0);
     let close = |score: &Score| score.points() * 10 >= most * 9;
     fits.sort_by_key(|(score, _)| {
@@ -187,11 +192,13 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     let best = fits.first().and_then(|(score, first_ts)| Some((score.clone(), (*first_ts)?)));
     let scores: Vec<_> = fits.into_iter().map(|(score, _)| score).collect();
     match best {
-        Some((score, first_ts)) if options.format.is_some() || score.parsed * ONE_IN >= score.lines => {
-            Ok(Probe { path: path.to_owned(), format: score.format, compression, size, first_ts, scores })
+        Some((score, first_ts)) if is_given || score.parsed * ONE_IN >= score.lines => {
+            let default_lateness = named(&score.format, options).map_err(ProbeError::Options)?.default_lateness();
+            let (path, format) = (path.to_owned(), score.format);
+            Ok(Probe { path, format, compression, size, first_ts, default_lateness, scores })
         }
         _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned() }),
-        _ if options.format.is_some() => {
+        _ if is_given => {
             Err(ProbeError::OtherFormat { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) })
         }
         _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) }),
@@ -228,15 +235,25 @@ fn lines(text: &str, last_line_counts: bool) -> impl Iterator<Item = &str> {
     whole.split('\n').map(|line| line.trim_start_matches('\0').trim_end_matches('\r')).filter(|line| !line.is_empty())
 }
 
-fn fit(format: &'static dyn Format, lines: &[&str]) -> (Score, Option<i64>) {
-    let mut score = Score { format: format.name(), lines: 0, parsed: 0, exact: 0, unknown: 0, reason: None };
+fn fit(format: &AnyFormat, lines: &[&str]) -> (Score, Option<i64>) {
+    let mut score = Score { format: format.name().to_owned(), lines: 0, parsed: 0, exact: 0, unknown: 0, reason: None };
     let mut first_ts = None;
     let arena = Bump::new();
     let mut row = Row::new(&arena);
+    let mut format = format.clone();
     for line in lines {
         row.clear();
+        let parsed = format.parse(line, &mut row);
+        if parsed.is_err()
+            && let Some(heading) = format.heading(line)
+        {
+            if let Heading::Fields(next) = heading {
+                format = next;
+            }
+            continue;
+        }
         score.lines += 1;
-        match format.parse(line, &mut row) {
+        match parsed {
             Ok(()) => {
                 score.parsed += 1;
                 score.exact += u32::from(row.extra.unknown == 0);

@@ -24,6 +24,10 @@ pub enum RejectReason {
     BadNumber,
     /// The line is not one JSON object.
     NotJson,
+    /// Nothing said before what the line's fields are.
+    NoHeading,
+    /// The line is a piece of a longer one, which its container's log cut.
+    Piece,
     /// The archive ends within this line.
     CutShort,
     /// The timestamp is further ahead than whoever follows the file allows.
@@ -42,6 +46,8 @@ impl RejectReason {
             Self::BadStatus => "bad_status",
             Self::BadNumber => "bad_number",
             Self::NotJson => "not_json",
+            Self::NoHeading => "no_heading",
+            Self::Piece => "piece",
             Self::CutShort => "cut_short",
             Self::FarAhead => "far_ahead",
         }
@@ -59,6 +65,8 @@ impl fmt::Display for RejectReason {
             Self::BadStatus => "the status is not a number from 0 to 999",
             Self::BadNumber => "a size or duration is not a number",
             Self::NotJson => "the line is not one JSON object",
+            Self::NoHeading => "no `#Fields` line says what the line's fields are",
+            Self::Piece => "the line is a piece of a longer one that the container's log cut",
             Self::CutShort => "the archive ends within this line",
             Self::FarAhead => "the timestamp is far in the future",
         })

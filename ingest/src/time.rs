@@ -40,13 +40,19 @@ pub(crate) fn clf(text: &[u8; 26], cache: &mut TimeCache) -> Option<i64> {
 /// Parses RFC 3339 and its relatives, `2000-10-10T20:55:36.123Z`, `2000-10-10 20:55:36,5+02:00`, to µs UTC. Digits
 /// after the sixth of a fraction are dropped; a time without a zone is UTC.
 pub(crate) fn iso(text: &[u8]) -> Option<i64> {
-    let (fixed, mut rest) = text.split_first_chunk::<19>()?;
+    let (fixed, rest) = text.split_first_chunk::<19>()?;
     let [y0, y1, y2, y3, s1, m0, m1, s2, d0, d1, t, h0, h1, c1, i0, i1, c2, t0, t1] = *fixed;
     if [s1, s2, c1, c2] != *b"--::" || !matches!(t, b'T' | b't' | b' ') {
         return None;
     }
     let start = days_from_civil(four(y0, y1, y2, y3)?, two(m0, m1)?, two(d0, d1)?)? * DAY;
     let seconds = clock(two(h0, h1)?, two(i0, i1)?, two(t0, t1)?)?;
+    let (micros, zone) = fraction_and_zone(rest)?;
+    Some((start + seconds - zone) * SECOND + micros)
+}
+
+/// `.123Z`, `,5+02:00`: µs, and seconds east of Greenwich.
+fn fraction_and_zone(mut rest: &[u8]) -> Option<(i64, i64)> {
     let mut micros = 0;
     if let [b'.' | b',', fraction @ ..] = rest {
         let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -66,7 +72,7 @@ pub(crate) fn iso(text: &[u8]) -> Option<i64> {
         [sign, z0, z1] => zone(sign, two(z0, z1)?, 0)?,
         _ => return None,
     };
-    Some((start + seconds - zone) * SECOND + micros)
+    Some((micros, zone))
 }
 
 /// Parses a decimal Unix time, `1646861401.5241024`, to µs, without the rounding of a float. How many digits stand before
@@ -96,6 +102,39 @@ pub(crate) fn unix(text: &[u8]) -> Option<i64> {
         micros = micros * 10 + i64::from(digits.next().map_or(Some(0), |digit| digit_of(*digit))?);
     }
     digits.all(u8::is_ascii_digit).then_some(micros)
+}
+
+/// A time in whichever of the ways that logs write one.
+pub(crate) fn logged(text: &[u8], cache: &mut TimeCache) -> Option<i64> {
+    let clf = text.try_into().ok().and_then(|text| clf(text, cache));
+    clf.or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| slashed(text))
+}
+
+/// `2000-10-10` and `20:55:36`, UTC, which stand in fields of their own.
+pub(crate) fn date_and_clock(date: &[u8], clock: &[u8]) -> Option<i64> {
+    let mut text = [b' '; 32];
+    text.get_mut(..10)?.copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
+    text.get_mut(11..11 + clock.len())?.copy_from_slice(clock);
+    iso(&text[..11 + clock.len()])
+}
+
+/// Relatives of [`clf`]: haproxy's `10/Oct/2000:20:55:36.123`, which has no zone and is taken for UTC, and cPanel's
+/// `10/10/2000:20:55:36 -0000`, month first.
+fn slashed(text: &[u8]) -> Option<i64> {
+    let (day, month, year, rest) = match *text {
+        [d0, d1, b'/', m0, m1, m2, b'/', y0, y1, y2, y3, b':', ref rest @ ..] => {
+            (two(d0, d1)?, month([m0, m1, m2])?, four(y0, y1, y2, y3)?, rest)
+        }
+        [m0, m1, b'/', d0, d1, b'/', y0, y1, y2, y3, b':', ref rest @ ..] => {
+            (two(d0, d1)?, two(m0, m1)?, four(y0, y1, y2, y3)?, rest)
+        }
+        _ => return None,
+    };
+    let (&[h0, h1, b':', i0, i1, b':', t0, t1], rest) = rest.split_first_chunk::<8>()? else { return None };
+    let start = days_from_civil(year, month, day)? * DAY;
+    let seconds = clock(two(h0, h1)?, two(i0, i1)?, two(t0, t1)?)?;
+    let (micros, zone) = fraction_and_zone(rest.strip_prefix(b" ").unwrap_or(rest))?;
+    Some((start + seconds - zone) * SECOND + micros)
 }
 
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar, by Howard Hinnant's `days_from_civil`
@@ -196,6 +235,8 @@ mod tests {
             let _ = clf(&text, &mut TimeCache::default());
             let _ = iso(&bytes);
             let _ = unix(&bytes);
+            let _ = logged(&bytes, &mut TimeCache::default());
+            let _ = date_and_clock(&text, &bytes);
         }
     }
 
@@ -229,6 +270,15 @@ mod tests {
         let expected = Some(971_211_336 * SECOND + 500_000);
         for text in ["2000-10-10T20:55:36.5Z", "2000-10-10 22:55:36,500000999+02:00", "2000-10-10T13:55:36.5-0700"] {
             assert_eq!(iso(text.as_bytes()), expected, "{text}");
+        }
+        for text in ["10/Oct/2000:20:55:36.5", "10/10/2000:20:55:36.5", "10/10/2000:13:55:36.5-0700"] {
+            assert_eq!(logged(text.as_bytes(), &mut TimeCache::default()), expected, "{text}");
+        }
+        assert_eq!(date_and_clock(b"2000-10-10", b"20:55:36.5"), expected);
+        for (date, clock) in
+            [("2000-10-1", "20:55:36"), ("2000-10-10", ""), ("2000-10-10", "20:55:36.5000000000000000")]
+        {
+            assert_eq!(date_and_clock(date.as_bytes(), clock.as_bytes()), None, "{date} {clock}");
         }
         for text in ["971211336.5", "971211336.50000099999999", "971211336500", "971211336500000", "971211336500000999"]
         {

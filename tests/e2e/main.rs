@@ -12,6 +12,7 @@ mod equality;
 mod evidence;
 mod explain;
 mod follow;
+mod formats;
 mod history;
 mod kills;
 mod lookups;

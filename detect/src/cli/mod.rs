@@ -13,6 +13,7 @@ mod check;
 mod doctor;
 mod explain;
 mod findings;
+mod formats;
 mod measured;
 mod outbox;
 mod output;
@@ -53,6 +54,8 @@ enum Command {
     Query(query::Args),
     /// Show what Tripline reads in log files: one JSON object a request
     Parse(parse::Args),
+    /// List the log formats, or say how a file's was detected
+    Formats(formats::Args),
     /// Check the config and the rules
     Check(check::Args),
     /// Say how a rule runs and what it costs
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
             Command::Schema(args) => Ok(schema::main(&args)),
             Command::Query(args) => query::main(args).await,
             Command::Parse(args) => parse::main(&args),
+            Command::Formats(args) => formats::main(&args),
             Command::Check(args) => check::main(args).await,
             Command::Explain(args) => explain::main(args).await,
             Command::Test(args) => test::main(args).await,

@@ -21,23 +21,28 @@ pub struct Args {
     /// The format, where it is not to be detected
     #[arg(long, value_name = "NAME", value_parser = format_name)]
     format: Option<String>,
+    /// Instead of a format, the string that the server's own config has for it
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "format")]
+    log_format: Option<String>,
     /// Networks whose forwarded-for headers are believed, as 10.0.0.0/8 (repeatable)
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<ipnet::IpNet>,
 }
 
 fn format_name(name: &str) -> Result<String, String> {
-    let known: Vec<_> = tripline_ingest::formats::formats().iter().map(|f| f.name()).collect();
-    if known.contains(&name) { Ok(name.to_owned()) } else { Err(format!("there are: {}", known.join(", "))) }
+    let options = SourceOptions { format: Some(name.to_owned()), ..SourceOptions::default() };
+    options.check_format().map(|()| name.to_owned())
 }
 
 /// Runs the command.
 pub fn main(args: &Args) -> Result<Outcome> {
     let options = SourceOptions {
         format: args.format.clone(),
+        log_format: args.log_format.clone(),
         trusted_proxies: args.trusted_proxy.clone(),
         ..SourceOptions::default()
     };
+    options.check_format().map_err(anyhow::Error::msg)?;
     let patterns: Vec<_> = args.paths.iter().map(|p| (p.clone(), options.clone())).collect();
     let (files, problems) = find_files(&patterns);
     for problem in &problems {

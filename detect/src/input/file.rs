@@ -14,7 +14,7 @@ use crate::history::read::{ParquetFile, ReadError, RequestRows, is_parquet};
 #[derive(Debug, Clone)]
 pub enum InputFile {
     /// A log, as `tripline_ingest::probe` found it, with its source's settings.
-    Log(Probe, SourceOptions),
+    Log(Probe, Box<SourceOptions>),
     /// Parquet with the columns of `requests`. Its rows were judged when they were logged: in their order none is late.
     Parquet(ParquetFile),
 }
@@ -26,7 +26,7 @@ impl InputFile {
             return ParquetFile::probe(path).map(Self::Parquet).map_err(|e| e.to_string());
         }
         let probe = tripline_ingest::probe(path, options).map_err(|e| e.to_string())?;
-        Ok(Self::Log(probe, options.clone()))
+        Ok(Self::Log(probe, Box::new(options.clone())))
     }
 
     /// Where it is.
@@ -38,9 +38,9 @@ impl InputFile {
     }
 
     /// The format's name.
-    pub fn format(&self) -> &'static str {
+    pub fn format(&self) -> &str {
         match self {
-            Self::Log(probe, _) => probe.format,
+            Self::Log(probe, _) => &probe.format,
             Self::Parquet(_) => "parquet",
         }
     }
@@ -64,8 +64,7 @@ impl InputFile {
     /// How late lines may come in this file, µs.
     pub fn lateness_us(&self) -> i64 {
         let Self::Log(probe, options) = self else { return 0 };
-        let format = tripline_ingest::formats::formats().iter().find(|f| f.name() == probe.format);
-        let lateness = options.lateness.or(format.map(|f| f.default_lateness())).unwrap_or_default();
+        let lateness = options.lateness.unwrap_or(probe.default_lateness);
         i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX)
     }
 

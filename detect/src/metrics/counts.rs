@@ -30,7 +30,7 @@ pub struct Counts {
     /// By the source's path in the config.
     pub sources: BTreeMap<String, SourceCounts>,
     /// Lines that are no requests, by format and reason.
-    pub rejects: BTreeMap<(&'static str, &'static str), u64>,
+    pub rejects: BTreeMap<(String, &'static str), u64>,
     /// States of alerts, by rule.
     pub alerts: BTreeMap<(String, Status), u64>,
     /// How often a rule lost windows.
@@ -53,16 +53,16 @@ impl Counts {
     }
 
     /// Lines were read. `format`: asked for if there are rejects.
-    pub fn read(&mut self, batch: &TailBatch, format: impl FnOnce() -> Option<&'static str>) {
+    pub fn read(&mut self, batch: &TailBatch, format: impl FnOnce() -> Option<String>) {
         let (rows, rejects) = (batch.batch.rows.num_rows() as u64, &batch.batch.rejects);
         if let Some(source) = self.source(batch.source) {
             source.rows += rows;
             source.rejects += rejects.len() as u64;
         }
         if !rejects.is_empty() {
-            let format = format().unwrap_or("unknown");
+            let format = format().unwrap_or_else(|| "unknown".to_owned());
             for reject in rejects {
-                *self.rejects.entry((format, reject.reason.name())).or_default() += 1;
+                *self.rejects.entry((format.clone(), reject.reason.name())).or_default() += 1;
             }
         }
     }

@@ -139,7 +139,8 @@ impl Scrape {
         });
         page.gauge("tripline_source_lag_seconds", "Age of the newest request", lag)?;
         let rejects = counts.rejects.iter();
-        let rejects = rejects.map(|(&(format, reason), &n)| (vec![("format", format), ("reason", reason)], number(n)));
+        let rejects =
+            rejects.map(|((format, reason), &n)| (vec![("format", format.as_str()), ("reason", *reason)], number(n)));
         page.counter("tripline_rejected_lines", "Lines that are no requests, by why", rejects)
     }
 

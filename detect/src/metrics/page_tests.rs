@@ -15,7 +15,7 @@ fn scrape() -> Scrape {
     counts.sources.values_mut().for_each(|source| {
         *source = SourceCounts { rows: 10, rejects: 2, late: 1, files: 3, unread: 1, newest: Some(97 * SECOND) };
     });
-    counts.rejects.insert(("combined", "bad_status"), 2);
+    counts.rejects.insert(("combined".to_owned(), "bad_status"), 2);
     counts.alerts.insert(("a/b".into(), Status::Firing), 1);
     counts.troubles.insert("a/b".into(), 1);
     counts.commits = 7;

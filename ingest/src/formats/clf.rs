@@ -149,6 +149,11 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The fields after byte `at`.
+    pub(super) fn after(line: &'a str, at: usize) -> Self {
+        Self { line, at }
+    }
+
     /// The next field if it is plain.
     fn token(&mut self) -> Result<&'a str, RejectReason> {
         let rest = self.line[self.at..].strip_prefix(' ').ok_or(RejectReason::TooFewFields)?;

@@ -40,7 +40,8 @@ fn split(line: &str) -> Option<(&str, &str, Option<&str>)> {
 
 /// Whether this can be a method and its target; scanners send other things.
 fn is_request(method: &str, target: &str) -> bool {
-    let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_'));
+    let is_method = method.starts_with(|c: char| c.is_ascii_alphabetic())
+        && method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_'));
     is_method && (target.starts_with('/') || target == "*" || method == "CONNECT" || split_scheme(target).is_some())
 }
 
@@ -122,9 +123,19 @@ mod tests {
 
     #[test]
     fn garbage() {
-        for line in
-            ["", "-", "HELP", "\\x16\\x03\\x01", "t3 12.1.2", " / HTTP/1.1", "a|b x", "GET", "GET ", "{} / HTTP/1.1"]
-        {
+        for line in [
+            "",
+            "-",
+            "HELP",
+            "\\x16\\x03\\x01",
+            "t3 12.1.2",
+            " / HTTP/1.1",
+            "a|b x",
+            "GET",
+            "GET ",
+            "{} / HTTP/1.1",
+            "- http://a:80- -",
+        ] {
             check(line, ["NULL"; 6]);
         }
     }

@@ -8,7 +8,7 @@ use arrow::buffer::Buffer;
 
 use crate::batch::{Batch, Counters, Parser};
 use crate::block::{BLOCK, Block, Blocks, Kind};
-use crate::formats::{Format, format, formats};
+use crate::formats::{AnyFormat, Heading, named};
 use crate::identity::Identity;
 use crate::input::{Compression, Input};
 use crate::position::{FileId, HASHED, Position, Trail, hash, key};
@@ -88,6 +88,10 @@ pub struct LogReader {
     file: FileId,
     generation: u32,
     parser: Arc<Parser>,
+    /// What the last returned batch was parsed with: a heading in it is not yet in force.
+    parsed_with: Arc<Parser>,
+    /// The heading in force.
+    heading: Option<String>,
     lateness_us: i64,
     blocks: Blocks,
     /// The block at hand and how much of it was parsed.
@@ -113,13 +117,13 @@ impl LogReader {
         mode: Mode,
         generation: u32,
     ) -> Result<Self, ReadError> {
-        Self::open_with(&probe.path, known_format(probe.format)?, options, mode, generation, BLOCK)
+        Self::open_with(&probe.path, known_format(&probe.format, options)?, options, mode, generation, BLOCK)
     }
 
     /// [`Self::open`] with all that the others leave out.
     fn open_with(
         path: &Path,
-        format: &'static dyn Format,
+        format: AnyFormat,
         options: &SourceOptions,
         mode: Mode,
         generation: u32,
@@ -130,11 +134,14 @@ impl LogReader {
         let metadata = input.metadata().map_err(failed)?;
         let identity = Identity::new(options).map_err(ReadError::Options)?;
         let lateness = options.lateness.unwrap_or(format.default_lateness());
+        let parser = Arc::new(Parser { format, identity, source: path.to_string_lossy().into_owned() });
         Ok(Self {
             key: key(path, &metadata, generation),
             file: FileId::of(&metadata),
             generation,
-            parser: Arc::new(Parser { format, identity, source: path.to_string_lossy().into_owned() }),
+            parsed_with: Arc::clone(&parser),
+            parser,
+            heading: None,
             lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             blocks: Blocks::new(input, mode, block),
             current: None,
@@ -148,11 +155,17 @@ impl LogReader {
 
     /// Goes on where a position was taken, to follow; an error if the file is not the one it was.
     pub fn resume(position: &Position, options: &SourceOptions) -> Result<Self, ReadError> {
-        let name = options.format.as_deref().unwrap_or(&position.format);
+        let format = known_format(options.format.as_deref().unwrap_or(&position.format), options)?;
         let (path, generation) = (&position.path, position.generation);
-        let mut reader = Self::open_with(path, known_format(name)?, options, Mode::Follow, generation, BLOCK)?;
+        let mut reader = Self::open_with(path, format, options, Mode::Follow, generation, BLOCK)?;
         reader.key.clone_from(&position.key);
         reader.go_to(position)?;
+        if let Some(heading) = &position.heading
+            && let Some(Heading::Fields(format)) = reader.parser.format.heading(heading)
+        {
+            reader.takes_effect(heading.clone(), format);
+            reader.parsed_with = Arc::clone(&reader.parser);
+        }
         Ok(reader)
     }
 
@@ -212,6 +225,10 @@ impl LogReader {
         let parsed = self.parser.parse(&block, start, offset);
         let end = start + parsed.length;
         self.advance(&block[start..end]);
+        self.parsed_with = Arc::clone(&self.parser);
+        if let Some((heading, format)) = parsed.heading {
+            self.takes_effect(heading, format);
+        }
         if end < block.len() {
             self.current = Some((block, offset, end));
         }
@@ -241,6 +258,12 @@ impl LogReader {
         batch.newest_before = self.newest_ts;
         self.advance(&block.bytes);
         batch
+    }
+
+    /// From now on, lines are read as a heading says.
+    fn takes_effect(&mut self, heading: String, format: AnyFormat) {
+        self.heading = Some(heading);
+        self.parser = Arc::new(Parser { format, ..(*self.parser).clone() });
     }
 
     fn advance(&mut self, bytes: &[u8]) {
@@ -287,13 +310,14 @@ impl LogReader {
             tail_hash: hash(tail),
             finished: false,
             format: self.format().to_owned(),
+            heading: self.heading.clone(),
             newest_ts: self.newest_ts,
         }
     }
 
     /// A way to read what was read again.
     pub fn reread(&self) -> Reread {
-        Reread::new(&self.path, self.blocks.input(), &self.parser)
+        Reread::new(&self.path, self.blocks.input(), &self.parsed_with)
     }
 
     /// The file's key, as in [`crate::TailBatch`].
@@ -302,7 +326,7 @@ impl LogReader {
     }
 
     /// The format's name.
-    pub fn format(&self) -> &'static str {
+    pub fn format(&self) -> &str {
         self.parser.format.name()
     }
 
@@ -364,11 +388,8 @@ impl LogReader {
     }
 }
 
-fn known_format(name: &str) -> Result<&'static dyn Format, ReadError> {
-    format(name).ok_or_else(|| {
-        let known: Vec<_> = formats().iter().map(|format| format.name()).collect();
-        ReadError::Options(format!("there is no log format `{name}`; known are {}", known.join(", ")))
-    })
+fn known_format(name: &str, options: &SourceOptions) -> Result<AnyFormat, ReadError> {
+    named(name, options).map_err(ReadError::Options)
 }
 
 fn newest(batch: &Batch) -> Option<i64> {

@@ -32,7 +32,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 fn open(file: &tempfile::NamedTempFile, mode: Mode, block: usize) -> LogReader {
-    let format = format("combined").expect("exists");
+    let format = known_format("combined", &SourceOptions::default()).expect("exists");
     LogReader::open_with(file.path(), format, &SourceOptions::default(), mode, 0, block).expect("opens")
 }
 
@@ -200,11 +200,16 @@ fn another_content_is_noticed() {
 #[test]
 fn options_that_make_no_sense() {
     let file = file(b"");
-    let format = format("combined").expect("exists");
+    let format = known_format("combined", &SourceOptions::default()).expect("exists");
     let options = SourceOptions { client: vec!["path".to_owned()], ..SourceOptions::default() };
     let error = LogReader::open_with(file.path(), format, &options, Mode::Once, 0, BLOCK).err().expect("no client");
     assert!(error.to_string().contains("`path` cannot identify a client"), "{error}");
-    assert!(known_format("apache").err().expect("has another name").to_string().contains("combined"));
+    assert!(
+        known_format("apache", &SourceOptions::default())
+            .expect_err("has another name")
+            .to_string()
+            .contains("combined")
+    );
 }
 
 proptest! {

@@ -89,7 +89,7 @@ impl Tailed {
             key: self.reader.key().to_owned(),
             path: self.reader.path().to_owned(),
             source: self.source,
-            format: self.reader.format(),
+            format: self.reader.format().to_owned(),
             newest_ts: self.reader.newest_ts(),
             lateness_us: self.reader.lateness_us(),
             at_end: self.at_end,

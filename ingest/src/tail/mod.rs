@@ -66,7 +66,7 @@ pub struct FileStatus {
     /// Which of the sources names it, by its place in the list.
     pub source: usize,
     /// The format's name.
-    pub format: &'static str,
+    pub format: String,
     /// The newest timestamp read, in µs.
     pub newest_ts: Option<i64>,
     /// How far a line may lie behind it, in µs.

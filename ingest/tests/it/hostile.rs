@@ -154,7 +154,7 @@ fn archives_of_several_parts() {
     ] {
         let path = write(&dir, name, content.concat());
         let probe = probe(&path, &SourceOptions::default()).expect("is known");
-        assert_eq!((probe.compression, probe.format), (compression, "combined"));
+        assert_eq!((probe.compression, probe.format.as_str()), (compression, "combined"));
         assert_eq!(probe.size, fs::metadata(&path).expect("is there").len());
         assert_eq!(probe.first_ts, 1_709_632_800_000_000);
         let mut reader = LogReader::open(&probe, &SourceOptions::default(), Mode::Once).expect("opens");

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod formats;
+mod fuzz;
 mod hostile;
 mod rows;
 mod tailing;

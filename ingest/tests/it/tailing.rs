@@ -379,3 +379,20 @@ fn a_line_from_the_far_future_is_rejected_and_counts_for_nothing() {
     let status = scene.tailer.sources().next().expect("a file");
     assert!(status.newest_ts.is_some_and(|newest| newest < latest) && status.source == 0, "{status:?}");
 }
+
+#[test]
+fn a_heading_holds_after_a_restart_until_the_next_one() {
+    let mut scene = Scene::new();
+    let heading = "#Software: Some Server\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    let row = |n: usize| format!("2024-03-05 10:00:0{n} 192.0.2.7 GET /{n} 200\n");
+    scene.append("access.log", &(heading.to_owned() + &row(0)));
+    scene.poll().expect(0..1);
+    scene.append("access.log", &row(1));
+    scene.restart().poll().expect(1..2);
+    scene.append("access.log", "#Fields: cs-uri-stem time date c-ip sc-status\n/2 10:00:02 2024-03-05 192.0.2.7 200\n");
+    scene.append("access.log", &row(3));
+    scene.poll().expect(2..3);
+    scene.append("access.log", "/4 10:00:04 2024-03-05 192.0.2.7 200\n");
+    scene.restart().poll().expect(4..5);
+    scene.expect_no_warning();
+}

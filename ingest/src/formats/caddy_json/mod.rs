@@ -1,37 +1,22 @@
 //! `caddy_json`: Caddy's access log.
 
-use std::time::Duration;
-
-use super::json::{Field, Layout, Meaning, parse};
-use super::{Format, LOGGED_AT_END, Line};
-use crate::reject::RejectReason;
-use crate::row::Row;
+use super::LOGGED_AT_END;
+use super::field::{Decode, Field, Meaning, SECONDS};
+use super::json::JsonFormat;
 
 /// See the module.
-pub(super) struct CaddyJson;
-
-impl Format for CaddyJson {
-    fn name(&self) -> &'static str {
-        "caddy_json"
-    }
-
-    fn layout(&self) -> &'static str {
-        r#"{"ts": .., "request": {"remote_ip": .., "client_ip": .., "proto": .., "method": .., "host": .., "uri": .., "headers": {"User-Agent": [..]}}, "bytes_read": .., "user_id": .., "duration": .., "size": .., "status": ..}"#
-    }
-
-    fn default_lateness(&self) -> Duration {
-        LOGGED_AT_END
-    }
-
-    fn parse<'a>(&self, line: Line<'a>, row: &mut Row<'a>) -> Result<(), RejectReason> {
-        parse(line, row, &Layout { meaning, duration_unit_ms: 1000.0 })
-    }
-}
+pub(super) const FORMAT: JsonFormat = JsonFormat {
+    name: "caddy_json",
+    layout: r#"{"ts": .., "request": {"remote_ip": .., "client_ip": .., "proto": .., "method": .., "host": .., "uri": .., "headers": {"User-Agent": [..]}}, "bytes_read": .., "user_id": .., "duration": .., "size": .., "status": ..}"#,
+    lateness: LOGGED_AT_END,
+    meaning,
+    decode: Decode::None,
+};
 
 fn meaning(key: &str) -> Meaning {
     use Field::{
-        BytesIn, BytesOut, Duration, ForwardedFor, Host, Method, Peer, Protocol, Referer, RequestId, Status, Target,
-        Time, User, UserAgent,
+        BytesIn, BytesOut, ForwardedFor, Host, Method, Peer, Protocol, Referer, RequestId, Status, Target, Time, User,
+        UserAgent,
     };
     let (field, rank) = match key {
         "request" | "request.headers" => return Meaning::Open,
@@ -50,7 +35,7 @@ fn meaning(key: &str) -> Meaning {
         "status" => (Status, 0),
         "bytes_read" => (BytesIn, 0),
         "size" => (BytesOut, 0),
-        "duration" => (Duration, 0),
+        "duration" => return Meaning::Lasts(SECONDS, 0),
         "request.headers.Referer" => (Referer, 0),
         "request.headers.User-Agent" => (UserAgent, 0),
         "level" | "logger" | "msg" | "resp_headers" | "common_log" | "request.remote_port" | "request.tls" => {

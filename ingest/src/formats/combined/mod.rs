@@ -8,6 +8,9 @@ use crate::reject::RejectReason;
 use crate::row::Row;
 
 /// See the module.
+pub(super) const FORMAT: Combined = Combined;
+
+/// See the module.
 pub(super) struct Combined;
 
 impl Format for Combined {

@@ -8,6 +8,9 @@ use crate::reject::RejectReason;
 use crate::row::Row;
 
 /// See the module.
+pub(super) const FORMAT: Common = Common;
+
+/// See the module.
 pub(super) struct Common;
 
 impl Format for Common {

@@ -8,6 +8,9 @@ use crate::reject::RejectReason;
 use crate::row::{Row, present};
 
 /// See the module.
+pub(super) const FORMAT: Main = Main;
+
+/// See the module.
 pub(super) struct Main;
 
 impl Format for Main {

@@ -1,38 +1,24 @@
 //! `nginx_json`: JSON lines with the names of nginx's variables (`escape=json`), and the other names that configs give
 //! them. Lines without `escape=json` hold `\xXX` and are repaired.
 
-use std::time::Duration;
-
-use super::json::{Field, Layout, Meaning, parse};
-use super::{Format, LOGGED_AT_END, Line};
-use crate::reject::RejectReason;
-use crate::row::Row;
+use super::LOGGED_AT_END;
+use super::field::{Decode, Field, Meaning, SECONDS};
+use super::json::JsonFormat;
 
 /// See the module.
-pub(super) struct NginxJson;
+pub(super) const FORMAT: JsonFormat = JsonFormat {
+    name: "nginx_json",
+    layout: r#"{"time_iso8601": .., "remote_addr": .., "request_method": .., "request_uri": .., "status": .., "body_bytes_sent": .., "request_time": .., "http_referer": .., "http_user_agent": .., "http_x_forwarded_for": .., "host": .., "request_id": ..}"#,
+    lateness: LOGGED_AT_END,
+    meaning,
+    decode: Decode::None,
+};
 
-impl Format for NginxJson {
-    fn name(&self) -> &'static str {
-        "nginx_json"
-    }
-
-    fn layout(&self) -> &'static str {
-        r#"{"time_iso8601": .., "remote_addr": .., "request_method": .., "request_uri": .., "status": .., "body_bytes_sent": .., "request_time": .., "http_referer": .., "http_user_agent": .., "http_x_forwarded_for": .., "host": .., "request_id": ..}"#
-    }
-
-    fn default_lateness(&self) -> Duration {
-        LOGGED_AT_END
-    }
-
-    fn parse<'a>(&self, line: Line<'a>, row: &mut Row<'a>) -> Result<(), RejectReason> {
-        parse(line, row, &Layout { meaning, duration_unit_ms: 1000.0 })
-    }
-}
-
-fn meaning(key: &str) -> Meaning {
+/// What nginx calls its variables, and what configs call them in JSON.
+pub(super) fn meaning(key: &str) -> Meaning {
     use Field::{
-        BytesIn, BytesOut, Duration, ForwardedFor, Host, Method, Path, Peer, Protocol, Query, Referer, Request,
-        RequestId, RpcStatus, Scheme, Status, Target, Time, User, UserAgent,
+        BytesIn, BytesOut, ForwardedFor, Host, Method, Path, Peer, Protocol, Query, Referer, Request, RequestId,
+        RpcStatus, Scheme, Status, Target, Time, User, UserAgent,
     };
     let (field, rank) = match key {
         // The finest first.
@@ -73,7 +59,7 @@ fn meaning(key: &str) -> Meaning {
         "request_length" => (BytesIn, 0),
         "body_bytes_sent" => (BytesOut, 0),
         "bytes_sent" => (BytesOut, 1),
-        "request_time" => (Duration, 0),
+        "request_time" => return Meaning::Lasts(SECONDS, 0),
         "http_referer" => (Referer, 0),
         "http_referrer" => (Referer, 1),
         "referer" => (Referer, 2),

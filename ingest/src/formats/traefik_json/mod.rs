@@ -1,37 +1,22 @@
 //! `traefik_json`: Traefik's access log. The agent is there only where headers are kept; Traefik's default drops them.
 
-use std::time::Duration;
-
-use super::json::{Field, Layout, Meaning, parse};
-use super::{Format, LOGGED_WITH_START, Line};
-use crate::reject::RejectReason;
-use crate::row::Row;
+use super::LOGGED_WITH_START;
+use super::field::{Decode, Field, Meaning, NANOSECONDS};
+use super::json::JsonFormat;
 
 /// See the module.
-pub(super) struct TraefikJson;
-
-impl Format for TraefikJson {
-    fn name(&self) -> &'static str {
-        "traefik_json"
-    }
-
-    fn layout(&self) -> &'static str {
-        r#"{"StartUTC": .., "ClientHost": .., "ClientUsername": .., "RequestMethod": .., "RequestHost": .., "RequestPath": .., "RequestProtocol": .., "DownstreamStatus": .., "DownstreamContentSize": .., "Duration": <ns>, "request_User-Agent": ..}"#
-    }
-
-    fn default_lateness(&self) -> Duration {
-        LOGGED_WITH_START
-    }
-
-    fn parse<'a>(&self, line: Line<'a>, row: &mut Row<'a>) -> Result<(), RejectReason> {
-        parse(line, row, &Layout { meaning, duration_unit_ms: 1e-6 })
-    }
-}
+pub(super) const FORMAT: JsonFormat = JsonFormat {
+    name: "traefik_json",
+    layout: r#"{"StartUTC": .., "ClientHost": .., "ClientUsername": .., "RequestMethod": .., "RequestHost": .., "RequestPath": .., "RequestProtocol": .., "DownstreamStatus": .., "DownstreamContentSize": .., "Duration": <ns>, "request_User-Agent": ..}"#,
+    lateness: LOGGED_WITH_START,
+    meaning,
+    decode: Decode::None,
+};
 
 fn meaning(key: &str) -> Meaning {
     use Field::{
-        BytesIn, BytesOut, Duration, ForwardedFor, Host, Method, Peer, Protocol, Referer, RequestId, Scheme, Status,
-        Target, Time, User, UserAgent,
+        BytesIn, BytesOut, ForwardedFor, Host, Method, Peer, Protocol, Referer, RequestId, Scheme, Status, Target,
+        Time, User, UserAgent,
     };
     let (field, rank) = match key {
         "StartUTC" => (Time, 0),
@@ -53,7 +38,7 @@ fn meaning(key: &str) -> Meaning {
         "RequestContentSize" => (BytesIn, 0),
         "DownstreamContentSize" => (BytesOut, 0),
         "OriginContentSize" => (BytesOut, 1),
-        "Duration" => (Duration, 0),
+        "Duration" => return Meaning::Lasts(NANOSECONDS, 0),
         "request_Referer" => (Referer, 0),
         "request_User-Agent" => (UserAgent, 0),
         "ClientPort" | "RequestPort" | "RequestCount" | "RetryAttempts" | "GzipRatio" | "OriginDuration"

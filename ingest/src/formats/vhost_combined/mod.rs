@@ -9,6 +9,9 @@ use crate::reject::RejectReason;
 use crate::row::Row;
 
 /// See the module.
+pub(super) const FORMAT: VhostCombined = VhostCombined;
+
+/// See the module.
 pub(super) struct VhostCombined;
 
 impl Format for VhostCombined {

@@ -1,0 +1,132 @@
+//! Lines that attackers and accidents write: whatever bytes a format is given, each line is a row, a reject, blank or a
+//! heading, and no row holds more than its line did.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::DataType;
+use proptest::prelude::*;
+use tripline_ingest::formats::{formats, wrappers};
+use tripline_ingest::table::columns;
+use tripline_ingest::{LogReader, Mode, SourceOptions, probe};
+
+use crate::rows::drain;
+
+/// Bytes of samples around which lines are made.
+fn samples(format: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/formats");
+    fs::read(folder.join(format).join("samples.log")).expect("each format has samples")
+}
+
+/// A change to a sample: where, in thousandths of its length, and what.
+#[derive(Debug, Clone)]
+enum Change {
+    Byte(usize, u8),
+    Cut(usize, usize),
+    Insert(usize, Vec<u8>),
+    Repeat(usize, usize),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let telling = proptest::sample::select(b"\"\\ []{}:,-\t#%+\n\r\0|/?\xff\xc3".to_vec());
+    let byte = prop_oneof![telling, any::<u8>()];
+    prop_oneof![
+        (0..1000_usize, byte.clone()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+        (0..1000_usize, 1..80_usize).prop_map(|(at, length)| Change::Cut(at, length)),
+        (0..1000_usize, proptest::collection::vec(byte, 1..20)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (0..1000_usize, 1..200_usize).prop_map(|(at, length)| Change::Repeat(at, length)),
+    ]
+}
+
+fn changed(mut text: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+    for change in changes {
+        let place = |at: usize, text: &[u8]| at * text.len() / 1000;
+        match change {
+            Change::Byte(at, byte) if !text.is_empty() => {
+                let at = place(*at, &text);
+                text[at] = *byte;
+            }
+            Change::Byte(..) => {}
+            Change::Cut(at, length) => {
+                let at = place(*at, &text);
+                text.drain(at..(at + length).min(text.len()));
+            }
+            Change::Insert(at, bytes) => {
+                let at = place(*at, &text);
+                text.splice(at..at, bytes.iter().copied());
+            }
+            Change::Repeat(at, length) => {
+                let at = place(*at, &text);
+                let again = text[at..(at + length).min(text.len())].to_vec();
+                text.splice(at..at, again);
+            }
+        }
+    }
+    text
+}
+
+/// Reads `log` as `format` and holds the rows against the lines.
+fn check(format: &str, log: &[u8]) {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    // The first sample makes the file the format's; what comes after it may be anything.
+    fs::write(file.path(), log).expect("writes");
+    let options = SourceOptions { format: Some(format.to_owned()), ..SourceOptions::default() };
+    let Ok(probe) = probe(file.path(), &options) else { return };
+    let mut reader = LogReader::open(&probe, &options, Mode::Once).expect("opens");
+    let (batches, error) = drain(&mut reader);
+    assert!(error.is_none(), "{error:?}");
+    for batch in &batches {
+        let counted = batch.rows.num_rows() as u64 + batch.rejects.len() as u64;
+        assert_eq!(counted + batch.counters.blank_lines + batch.counters.heading_lines, batch.lines);
+        let raw = batch.rows.column(columns::RAW).as_string_view();
+        for (column, field) in batch.rows.columns().iter().zip(batch.rows.schema().fields()) {
+            let made_up = ["source", "extra", "client", "route", "object"].contains(&field.name().as_str());
+            if made_up || *field.data_type() != DataType::Utf8View {
+                continue;
+            }
+            let text = column.as_string_view();
+            for row in (0..text.len()).filter(|row| text.is_valid(*row)) {
+                // A byte that is not UTF-8 takes three as U+FFFD; Akamai's paths get a slash.
+                assert!(text.value(row).len() <= 3 * raw.value(row).len(), "{}: {}", field.name(), raw.value(row));
+                assert!(
+                    !matches!(text.value(row), "" | "-") || ["raw", "query"].contains(&field.name().as_str()),
+                    "{} is missing",
+                    field.name()
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("TRIPLINE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+    ))]
+
+    #[test]
+    fn changed_samples(changes in proptest::collection::vec(change(), 1..12)) {
+        for format in formats() {
+            let sample = samples(format.name());
+            check(format.name(), &changed(sample.clone(), &changes));
+            check(format.name(), &[sample.as_slice(), &changed(sample.clone(), &changes)].concat());
+        }
+    }
+
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        for format in formats() {
+            check(format.name(), &[samples(format.name()).as_slice(), &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn wrapped_lines(changes in proptest::collection::vec(change(), 0..6)) {
+        let log = b"{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"2024-03-05T10:00:00Z\"}\n\
+            2024-03-05T10:00:00Z stdout F 192.0.2.1 - - [05/Mar/2024:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n\
+            <134>1 - h a p i [x@1 k=\"v\"] 192.0.2.1 - - [05/Mar/2024:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n";
+        for (wrapper, _) in wrappers() {
+            check(&format!("{wrapper}+common"), &changed(log.to_vec(), &changes));
+        }
+    }
+}
