@@ -35,16 +35,16 @@ fn rows(minute: i64, requests: &[Request]) -> FileRows {
 }
 
 /// `one`: the rule with this SELECT (after the window's columns and the client); `other`: a rule that counts requests, over
-/// other groups. (Rules that share a store lose their windows together.)
+/// the same groups.
 async fn engine(select: &str) -> Engine {
-    let rule = |id: &str, select: &str, key: &str| {
+    let rule = |id: &str, select: &str| {
         let sql = format!(
-            "/*\ntitle = \"t\"\nentity = [\"who\"]\n*/\nSELECT window_start, window_end, {key} AS who, {select} \
-             FROM tumble(requests, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, {key}"
+            "/*\ntitle = \"t\"\nentity = [\"who\"]\n*/\nSELECT window_start, window_end, client AS who, {select} \
+             FROM tumble(requests, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, client"
         );
         Rule::parse(id, "rule.sql", &sql).unwrap()
     };
-    let rules = [rule("one", select, "client"), rule("other", "count(*) AS n", "route")];
+    let rules = [rule("one", select), rule("other", "count(*) AS n")];
     let (engine, problems) = Engine::new(&rules, &Keep::new(), &Lookups::default()).await;
     assert!(problems.is_empty(), "{}", problems[0]);
     engine

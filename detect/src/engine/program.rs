@@ -13,7 +13,11 @@ use arrow::compute::{FilterBuilder, prep_null_mask_filter};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+    TryCastExpr,
+};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
@@ -145,6 +149,46 @@ impl Program {
         }
         Ok(working)
     }
+}
+
+/// Functions that have an answer for every value.
+const SURE: [&str; 12] = [
+    "abs",
+    "btrim",
+    "character_length",
+    "coalesce",
+    "date_bin",
+    "date_part",
+    "greatest",
+    "least",
+    "lower",
+    "object_part",
+    "octet_length",
+    "upper",
+];
+
+/// Whether it is sure that evaluating an expression cannot fail, whatever the rows hold. (CASTs are `TRY_CAST`s, division by zero
+/// is NULL, whole numbers wrap: see [`super::hostile`].)
+pub fn cannot_fail(expr: &Expr) -> bool {
+    let mut sure = true;
+    // (the visitor returns no error)
+    let _ = expr.apply(|e| {
+        let function = e.downcast_ref::<ScalarFunctionExpr>();
+        sure &= e.is::<Column>()
+            || e.is::<Literal>()
+            || e.is::<BinaryExpr>()
+            || e.is::<CaseExpr>()
+            || e.is::<CastExpr>()
+            || e.is::<InListExpr>()
+            || e.is::<IsNotNullExpr>()
+            || e.is::<IsNullExpr>()
+            || e.is::<LikeExpr>()
+            || e.is::<NotExpr>()
+            || e.is::<TryCastExpr>()
+            || function.is_some_and(|f| SURE.contains(&f.name()));
+        Ok(if sure { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    sure
 }
 
 fn keep(batch: &RecordBatch, mask: &BooleanArray) -> Result<RecordBatch> {

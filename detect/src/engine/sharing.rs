@@ -22,6 +22,8 @@ struct Plan {
     aggregates: Vec<Aggregate>,
     slide: i64,
     retain: i64,
+    /// What it computes may fail, and must cost nobody else anything.
+    alone: bool,
 }
 
 impl Engine {
@@ -90,13 +92,17 @@ impl Engine {
 
 /// The plan that a split can join, or a new one.
 fn place(plans: &mut Vec<Plan>, split: &Split, window: WindowSpec) -> usize {
-    let found = plans.iter().position(|p| p.grouping.same(&split.grouping) && nest(p.slide, window.slide));
+    let alone = !split.aggregates.iter().all(Aggregate::cannot_fail);
+    let found = plans
+        .iter()
+        .position(|p| !alone && !p.alone && p.grouping.same(&split.grouping) && nest(p.slide, window.slide));
     let at = found.unwrap_or_else(|| {
         plans.push(Plan {
             grouping: split.grouping.clone(),
             aggregates: Vec::new(),
             slide: window.slide,
             retain: window.size,
+            alone,
         });
         plans.len() - 1
     });

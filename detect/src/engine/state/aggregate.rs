@@ -15,7 +15,7 @@ use datafusion::physical_expr::expressions::Literal;
 use super::distinct::{self, Distinct};
 use super::fold::Fold;
 use crate::engine::monotone::{self, Argument};
-use crate::engine::program::{Expr, over};
+use crate::engine::program::{Expr, cannot_fail, over};
 
 /// One aggregate function over requests.
 #[derive(Debug, Clone)]
@@ -115,6 +115,11 @@ impl Aggregate {
                 && self.function.ignore_nulls() == other.function.ignore_nulls()
                 && self.arguments == other.arguments
                 && self.filter == other.filter
+    }
+
+    /// Whether it is sure that taking in rows cannot fail.
+    pub fn cannot_fail(&self) -> bool {
+        self.wanted().all(cannot_fail)
     }
 
     /// The expressions that it needs of each row.
