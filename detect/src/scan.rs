@@ -19,7 +19,7 @@ use crate::late::{self, LateCounts};
 
 /// Rows that go through the rules at a time: enough that starting the work costs nothing, few enough that what is on its way takes
 /// little memory.
-const CHUNK_ROWS: usize = 32 * 1024;
+const CHUNK_ROWS: usize = 16 * 1024;
 
 /// The part of the log to look at, µs; both ends may be open.
 #[derive(Debug, Clone, Copy, Default)]

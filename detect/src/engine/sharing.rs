@@ -39,12 +39,17 @@ impl Engine {
         let keys: Vec<_> = of_requests().flat_map(|p| &p.grouping.keys).collect();
         let sketches = of_requests().flat_map(|p| &p.aggregates).filter(|a| a.is_sketch());
         let counted: Vec<_> = sketches.filter_map(|a| a.wanted().next()).collect();
-        self.prepared = Arc::new(Prepared::new(&keys, &counted));
-        let prepared = &*self.prepared;
-        let stores = plans
-            .into_iter()
-            .map(|p| Store::new(prepared, p.grouping, p.aggregates, p.slide, p.retain))
-            .collect::<Result<Vec<_>>>();
+        // (what a store computes several times it computes once anyway)
+        let once_each = of_requests().flat_map(|p| {
+            let all: Vec<_> = p.aggregates.iter().flat_map(Aggregate::wanted).collect();
+            (0..all.len()).filter(|&i| !all[..i].contains(&all[i])).map(|i| all[i]).collect::<Vec<_>>()
+        });
+        let prepared = Prepared::new(&keys, &counted, &once_each.collect::<Vec<_>>());
+        let stores = prepared.and_then(|prepared| {
+            self.prepared = Arc::new(prepared);
+            let store = |p: Plan| Store::new(&self.prepared, p.grouping, p.aggregates, p.slide, p.retain);
+            plans.into_iter().map(store).collect::<Result<Vec<_>>>()
+        });
         let mut problems = Vec::new();
         self.stores = match stores {
             Ok(stores) => stores,

@@ -25,6 +25,8 @@ WITH served AS (
            approx_distinct(client) AS clients
     FROM hop(requests, ts, INTERVAL '30 minutes', INTERVAL '1 hour')
     WHERE status BETWEEN 200 AND 299 AND method IN ('GET', 'POST')
+      -- (quick to tell, and true of few requests of an API)
+      AND (path LIKE '%.%' OR path LIKE '%/id_%' OR path LIKE '%/heapdump' OR path LIKE '%/actuator/%')
       AND regexp_like(path, '/\.(git|svn|hg|aws|ssh|docker|kube)/.|/\.(env|npmrc|netrc|pgpass|htpasswd|bash_history)($|[.~_-])|/wp-config\.php.|/id_(rsa|dsa|ecdsa|ed25519)$|/(private|privkey|server|ssl|tls)[^/]*\.(key|pem)$|\.(p12|pfx|kdbx)$|/(info|phpinfo)\.php$|/heapdump($|\.)|/actuator/(env|configprops|threaddump)$|/(backup|dump)[^/]*\.(zip|tgz|tar|gz|bak|rar|7z)$|/(database|db|htdocs|site|www)[0-9._-]*\.(zip|tgz|tar|tar\.gz|bak|rar|7z)$|\.sql($|\.)')
       AND bytes_out > 0
     GROUP BY window_start, window_end, path, bytes_out

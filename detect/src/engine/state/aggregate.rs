@@ -102,6 +102,11 @@ impl Aggregate {
         matches!(self.kind, Kind::Distinct)
     }
 
+    /// Whether its arguments are of a fixed width.
+    pub fn is_small(&self) -> bool {
+        self.small
+    }
+
     /// Whether its arguments can be kept for later: they are small, and do not hold other memory alive.
     pub fn can_wait(&self) -> bool {
         matches!(self.kind, Kind::Rows | Kind::Distinct) || self.small

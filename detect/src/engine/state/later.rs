@@ -39,10 +39,14 @@ impl Later {
         let inputs = aggregates
             .iter()
             .zip(inputs)
-            .map(|(aggregate, i)| Inputs {
-                arguments: i.arguments.iter().map(|&at| add(at, aggregate.is_sketch() && !i.hashed)).collect(),
-                filter: i.filter.map(|at| add(at, false)),
-                hashed: aggregate.is_sketch(),
+            .map(|(aggregate, i)| {
+                // What is no longer than its hash is kept as it is: another aggregate may want it, too.
+                let becomes_hash = aggregate.is_sketch() && !i.hashed && !aggregate.is_small();
+                Inputs {
+                    arguments: i.arguments.iter().map(|&at| add(at, becomes_hash)).collect(),
+                    filter: i.filter.map(|at| add(at, false)),
+                    hashed: i.hashed || becomes_hash,
+                }
             })
             .collect();
         Self { from, inputs }

@@ -152,12 +152,14 @@ impl Store {
             let counted = a.wanted().next().filter(|_| a.is_sketch() && grouping.source.is_requests());
             counted.and_then(|counted| prepared.hashes_of(counted))
         };
+        let is_requests = grouping.source.is_requests();
+        let values = |e: &Expr| if is_requests { prepared.values_of(e) } else { Arc::clone(e) };
         let mut wanted: Vec<Expr> =
             keys.iter().zip(&grouping.keys).map(|(n, key)| n.as_ref().map_or(key, |(n, _)| n)).cloned().collect();
         for aggregate in &aggregates {
             match as_hashes(aggregate) {
-                Some(column) => wanted.extend([column].into_iter().chain(aggregate.wanted().skip(1).cloned())),
-                None => wanted.extend(aggregate.wanted().cloned()),
+                Some(column) => wanted.extend([column].into_iter().chain(aggregate.wanted().skip(1).map(values))),
+                None => wanted.extend(aggregate.wanted().map(values)),
             }
         }
         let inputs_hashed: Vec<bool> = aggregates.iter().map(|a| as_hashes(a).is_some()).collect();
