@@ -28,6 +28,9 @@ dir = "state"
 [[source]]
 path = "logs"
 
+[alerts]
+storm = 100000   # each campaign is to be told by itself
+
 [[destination]]
 name = "bench"
 url = "http://127.0.0.1:{port}/"
