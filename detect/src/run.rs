@@ -146,6 +146,8 @@ struct Follower {
     memory_limit: u64,
     /// The next commit writes the engine's state as a whole.
     rewrite: bool,
+    /// A commit could not be written before the end.
+    gave_up: bool,
 }
 
 impl Follower {
@@ -221,6 +223,7 @@ impl Follower {
             board,
             memory_limit: config.engine.memory,
             rewrite: false,
+            gave_up: false,
         })
     }
 
@@ -252,7 +255,8 @@ impl Follower {
                 result = shutdown.changed() => if result.is_err() { break },
             }
         }
-        while self.history.as_mut().is_some_and(|history| history.flush(Instant::now())) {
+        // (a commit that was given up took what the engine had changed with it: another would lack that)
+        while !self.gave_up && self.history.as_mut().is_some_and(|history| history.flush(Instant::now())) {
             self.commit(Vec::new()).await?;
         }
         tracing::info!("stopping: sending what is due");
@@ -355,6 +359,9 @@ impl Follower {
     }
 
     async fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
+        if self.gave_up {
+            return Ok(());
+        }
         let checkpoint::Changes { puts, deletes } = self.engine.checkpoint()?;
         let leftovers = std::mem::take(&mut self.leftovers);
         let mut commit = Commit {
@@ -392,10 +399,16 @@ impl Follower {
         };
         let closed = self.engine.take_closed_windows();
         let write = || self.baselines.prepare(&closed, &self.engine);
-        let Some(mut learnt) = persist::until_done(self.store.dir(), write, &mut wait).await? else { return Ok(()) };
+        let Some(mut learnt) = persist::until_done(self.store.dir(), write, &mut wait).await? else {
+            self.gave_up = true;
+            return Ok(());
+        };
         commit.puts.extend(learnt.puts.drain(..).map(|(key, value)| Put { space: BASELINES, key, value }));
         commit.deletes.extend(learnt.deletes.drain(..).map(|key| Delete::Key { space: BASELINES, key }));
-        let Some(alerts) = persist::commit(&mut self.store, &commit, &mut wait).await? else { return Ok(()) };
+        let Some(alerts) = persist::commit(&mut self.store, &commit, &mut wait).await? else {
+            self.gave_up = true;
+            return Ok(());
+        };
         self.baselines.committed(learnt);
         self.board.writable(true);
         self.counts.committed(&alerts);

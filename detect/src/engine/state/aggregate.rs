@@ -186,11 +186,6 @@ impl Aggregate {
             }
         }
     }
-
-    /// Whether one group's state can be had without touching the others.
-    pub fn can_peek(&self) -> bool {
-        !matches!(self.kind, Kind::Other)
-    }
 }
 
 /// Where in a working batch an aggregate finds what it needs.
