@@ -167,3 +167,29 @@ async fn three_failures_in_a_row_end_a_rule() {
     assert_eq!(troubles.len(), 3, "{troubles:?}");
     assert!(troubles[2].message.contains("will not run again before a restart"), "{troubles:?}");
 }
+
+/// A row that came late for a window does not count in it, although a rule with longer windows has use for the row.
+#[tokio::test]
+async fn a_late_row_is_left_out_where_rows_wait() {
+    let rule = |id: &str, window: &str| {
+        let sql = format!(
+            "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT window_start, window_end, client, count(*) AS n FROM {window} \
+             GROUP BY window_start, window_end, client HAVING count(*) >= 2 AND max(status) < 100"
+        );
+        Rule::parse(id, "rule.sql", &sql).unwrap()
+    };
+    // (more rows can take back what they find, so nothing looks at open windows, and rows can wait)
+    let rules = [
+        rule("one", "tumble(requests, ts, INTERVAL '1 minute')"),
+        // (of other requests, so that it has a store of its own)
+        rule("other", "hop(requests, ts, INTERVAL '1 minute', INTERVAL '10 minutes') WHERE status < 100"),
+    ];
+    let (mut engine, problems) = Engine::new(&rules, &Keep::new(), &Lookups::default()).await;
+    assert!(problems.is_empty(), "{}", problems[0]);
+    let late = FileRows { newest_before: Some(3 * MINUTE), ..rows(1, &[GOOD]) };
+    engine.push(&[rows(1, &[GOOD]), late]).await.unwrap();
+    let found = engine.finish().await.unwrap();
+    // Both rows are in the windows that end after the third minute.
+    let found: Vec<_> = found.iter().map(|f| (f.rule.id.as_str(), f.end / MINUTE)).collect();
+    assert_eq!(found, (4..=11).map(|end| ("other", end)).collect::<Vec<_>>());
+}

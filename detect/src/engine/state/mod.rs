@@ -212,7 +212,7 @@ impl Store {
             self.rows_seen += rows.num_rows() as u64;
             let columns: Vec<ArrayRef> = self.key_columns.iter().map(|&at| Arc::clone(rows.column(at))).collect();
             if self.sifts {
-                self.wait(&rows, &columns)?;
+                self.wait(&rows, &columns, late_until)?;
                 continue;
             }
             let mut numbers = std::mem::take(&mut self.numbers);
@@ -243,12 +243,15 @@ impl Store {
         Ok(looks)
     }
 
-    /// Lets rows wait without numbers for their keys.
-    fn wait(&mut self, rows: &RecordBatch, columns: &[ArrayRef]) -> Result<()> {
+    /// Lets rows wait without numbers for their keys, unless they came late: each has one window.
+    fn wait(&mut self, rows: &RecordBatch, columns: &[ArrayRef], late_until: Option<i64>) -> Result<()> {
         let Some(later) = &self.later else { return Ok(()) };
         let mut most = 0;
         let keys = self.keys.packed(columns, rows.num_rows())?;
         for (pane, rows, keys) in self.by_pane(rows, &keys)? {
+            if late_until.is_some_and(|first_end| first_end > pane + self.slide) {
+                continue;
+            }
             let pane = self.panes.entry(PaneKey { pane, first_end: pane + self.slide }).or_default();
             pane.sift.add(keys.into_owned(), later.arguments(&rows)?);
             most = most.max(pane.sift.rows());
