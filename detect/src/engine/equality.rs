@@ -167,11 +167,22 @@ fn lookup_shapes() -> impl Strategy<Value = &'static str> {
 const BASELINE: &str = "/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\nmax_age = \"7m\"\n*/\n\
     SELECT window_start, window_end, client, count(*) AS usual FROM tumble(requests, ts, INTERVAL '60 seconds') GROUP BY window_start, window_end, client";
 
-fn rules(sql: &str) -> Vec<Rule> {
+/// SQL of rules that run together: what they have in common they share.
+fn several() -> impl Strategy<Value = Vec<String>> {
+    let rule = (windows(), aggregates(), shapes());
+    let rule = rule.prop_map(|(window, aggregates, shape)| {
+        shape.replace("{window}", &window).replace("{aggregates}", &aggregates.join(", "))
+    });
+    proptest::collection::vec(rule, 1..4)
+}
+
+/// The baseline, then the rules.
+fn rules(sql: &[String]) -> Vec<Rule> {
     let header = "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\n";
-    let rule = Rule::parse("test/rule", "rule.sql", &format!("{header}{sql}")).unwrap();
+    let rule =
+        |(n, sql): (usize, &String)| Rule::parse(&format!("test/{n}"), "rule.sql", &format!("{header}{sql}")).unwrap();
     let baseline = Rule::parse("baselines/usual", "usual.sql", BASELINE).unwrap();
-    vec![baseline, rule]
+    std::iter::once(baseline).chain(sql.iter().enumerate().map(rule)).collect()
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
@@ -219,13 +230,26 @@ async fn oracle(rules: &[Rule], log: &Log) -> Vec<String> {
         Arc::new(Rows(with_watermark_schema(), vec![with_watermark(&file).unwrap()])) as Arc<dyn PartitionStream>
     };
     let session = BatchSession::new(log.iter().map(file).collect(), rules, Keep::new(), &lookups(), 2).await.unwrap();
-    let plan = session.plan(&rules[1]).await.unwrap();
-    let (_, rows) = session.rows(plan).await.unwrap();
-    sorted(rows.iter().flat_map(|b| json_rows(b).unwrap()))
+    let mut all = Vec::new();
+    for rule in &rules[1..] {
+        let plan = session.plan(rule).await.unwrap();
+        let (_, rows) = session.rows(plan).await.unwrap();
+        all.extend(rows.iter().flat_map(|rows| rows_of(rule, rows)));
+    }
+    sorted(all)
 }
 
-fn sorted(rows: impl Iterator<Item = serde_json::Map<String, serde_json::Value>>) -> Vec<String> {
-    let mut rows: Vec<_> = rows.map(|r| serde_json::Value::Object(r).to_string()).collect();
+/// The rows, each with its rule's id.
+fn rows_of(rule: &Rule, rows: &RecordBatch) -> Vec<Value> {
+    let named = |mut row: serde_json::Map<String, Value>| {
+        row.insert("rule".into(), rule.id.as_str().into());
+        Value::Object(row)
+    };
+    json_rows(rows).unwrap().into_iter().map(named).collect()
+}
+
+fn sorted(rows: Vec<Value>) -> Vec<String> {
+    let mut rows: Vec<_> = rows.iter().map(Value::to_string).collect();
     rows.sort();
     rows
 }
@@ -249,7 +273,7 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
                 let newest_before = all[..read[file]].iter().map(|r| r.ts).max();
                 let rows = FileRows { rows: batch(&all[read[file]..end]), newest_before, lateness };
                 for early in engine.push(&[rows]).await.unwrap() {
-                    told.extend(json_rows(&early.rows).unwrap().into_iter().map(Value::Object));
+                    told.extend(rows_of(&early.rule, &early.rows));
                 }
                 read[file] = end;
                 // The least over the files that have rows left: each by its newest row, or by its first if none was read.
@@ -258,7 +282,7 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
                     rows[..(*read).max(1)].iter().map(|r| r.ts).max().unwrap() - lateness * 1_000_000
                 });
                 let closed = engine.advance(watermark.min().unwrap_or(i64::MAX)).await.unwrap();
-                found.extend(closed.iter().flat_map(|c| json_rows(&c.rows).unwrap()));
+                found.extend(closed.iter().flat_map(|c| rows_of(&c.rule, &c.rows)));
             }
             Step::Reload => {
                 let new = Engine::new(rules, &Keep::new(), &lookups()).await.0.with_kept_baselines();
@@ -278,7 +302,7 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
         }
     }
     assert_eq!(engine.take_troubles(), []);
-    (sorted(found.into_iter()), told)
+    (sorted(found), told)
 }
 
 /// The rows of baselines' closed windows, as somebody keeps them.
@@ -303,9 +327,9 @@ impl Kept {
     }
 }
 
-/// Window and client: what an early row and its confirmation have in common.
-fn identity(row: &Value) -> [Value; 3] {
-    ["window_start", "window_end", "client"].map(|key| row[key].clone())
+/// Rule, window and client: what an early row and its confirmation have in common.
+fn identity(row: &Value) -> [Value; 4] {
+    ["rule", "window_start", "window_end", "client"].map(|key| row[key].clone())
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -317,15 +341,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn live_equals_batch(log in log(), window in windows(), aggregates in aggregates(), shape in shapes(), steps in steps(), threads in prop_oneof![Just(1usize), Just(2), Just(8)]) {
-        let sql = shape.replace("{window}", &window).replace("{aggregates}", &aggregates.join(", "));
+    fn live_equals_batch(log in log(), sql in several(), steps in steps(), threads in prop_oneof![Just(1usize), Just(2), Just(8)]) {
         let rules = rules(&sql);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap();
         let ((live, early), batch) = runtime.block_on(async { (live(&rules, &log, &steps).await, oracle(&rules, &log).await) });
-        prop_assert_eq!(&live, &batch, "{}", sql);
+        prop_assert_eq!(&live, &batch, "{}", sql.join("\n"));
         let closed: Vec<_> = batch.iter().map(|row| identity(&serde_json::from_str(row).unwrap())).collect();
         for row in early {
-            prop_assert!(closed.contains(&identity(&row)), "{}\ntold early and not confirmed: {}", sql, row);
+            prop_assert!(closed.contains(&identity(&row)), "{}\ntold early and not confirmed: {}", sql.join("\n"), row);
         }
     }
 }
