@@ -120,6 +120,7 @@ fn shapes() -> impl Strategy<Value = &'static str> {
               SELECT w.window_start, w.window_end, w.client, w.n, w.objects, b.usual \
               FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until \
               WHERE w.n >= 2 * coalesce(b.usual, 1) AND w.n >= CASE WHEN w.fine THEN 6 ELSE 2 END"),
+        2 => having_shapes(),
         // Aggregated only where there are enough rows.
         2 => Just("WITH a AS (SELECT window_start, window_end, client, object, count(*) AS n, sum(CAST(object AS BIGINT)) AS ids, \
               approx_distinct(client) AS one, avg(duration_ms) FILTER (WHERE status = 200) AS mean FROM {window} \
@@ -143,6 +144,25 @@ fn shapes() -> impl Strategy<Value = &'static str> {
         2 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
               SELECT w.*, b.usual FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
     ]
+}
+
+/// Conditions that say in roundabout ways how many rows a group must have.
+fn having_shapes() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+         HAVING count(object) * count(object) / count(*) >= 3",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+         HAVING sum(CASE WHEN status = 200 THEN 1 ELSE 0 END) * 2 > count(*) + 1 AND NOT (count(*) < 4)",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+         HAVING sqrt(count(object)) * 3.0 > 5.1 OR CAST(count(*) AS DOUBLE) / 4 >= 1.25",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+         HAVING (count(*) - count(object)) * 10 BETWEEN 15 AND 25",
+        "WITH w AS (SELECT window_start, window_end, client, count(*) AS n, count(bytes_out) AS sized, min(status) AS least \
+         FROM {window} GROUP BY window_start, window_end, client) \
+         SELECT * FROM w WHERE CASE WHEN least = 200 THEN sized ELSE n - 1 END >= 2 AND round(n / 2.0) = 2",
+        "SELECT window_start, window_end, client, {aggregates} FROM {window} GROUP BY window_start, window_end, client \
+         HAVING (sum(bytes_out) + 1) / (count(*) + 1) > 100 AND count(DISTINCT object) <> 0 AND greatest(count(*), 2) > 2",
+    ])
 }
 
 /// Joins with a lookup, below the aggregate and above.
@@ -236,7 +256,7 @@ async fn oracle(rules: &[Rule], log: &Log) -> Vec<String> {
         let (_, rows) = session.rows(plan).await.unwrap();
         all.extend(rows.iter().flat_map(|rows| rows_of(rule, rows)));
     }
-    sorted(all)
+    sorted(&all)
 }
 
 /// The rows, each with its rule's id.
@@ -248,7 +268,7 @@ fn rows_of(rule: &Rule, rows: &RecordBatch) -> Vec<Value> {
     json_rows(rows).unwrap().into_iter().map(named).collect()
 }
 
-fn sorted(rows: Vec<Value>) -> Vec<String> {
+fn sorted(rows: &[Value]) -> Vec<String> {
     let mut rows: Vec<_> = rows.iter().map(Value::to_string).collect();
     rows.sort();
     rows
@@ -302,7 +322,7 @@ async fn live(rules: &[Rule], log: &Log, steps: &[Step]) -> (Vec<String>, Vec<Va
         }
     }
     assert_eq!(engine.take_troubles(), []);
-    (sorted(found), told)
+    (sorted(&found), told)
 }
 
 /// The rows of baselines' closed windows, as somebody keeps them.
