@@ -79,7 +79,7 @@ impl RuleFiles {
                 .at(&lookup.name, format!("{} is the name of a baseline", lookup.name))
                 .with_help("give the lookup another name"));
         }
-        let (lookups, unreadable) = Lookups::read(&config.lookups);
+        let (lookups, unreadable) = Lookups::read(&config);
         problems.extend(unreadable);
         let exceptions = Exceptions::new(&config.exceptions, &rules, &text.origin, &text.text)?;
         problems.dedup();
