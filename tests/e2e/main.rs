@@ -19,6 +19,7 @@ mod layers;
 mod logging;
 mod lookups;
 mod metrics;
+mod networks;
 mod parse;
 mod privacy;
 mod routes;

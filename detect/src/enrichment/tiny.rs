@@ -13,6 +13,7 @@ enum Value {
     Number(u32),
     Long(u64),
     Map(Vec<(&'static str, Value)>),
+    EmptyList,
 }
 
 impl Value {
@@ -33,6 +34,7 @@ impl Value {
                 out.extend([control(0, 8), 2]);
                 out.extend(number.to_be_bytes());
             }
+            Self::EmptyList => out.extend([control(0, 0), 4]),
             Self::Number(number) => {
                 out.push(control(6, 4));
                 out.extend(number.to_be_bytes());
@@ -101,6 +103,7 @@ fn database(records: &[(&str, Value)]) -> Vec<u8> {
         ("build_epoch", Value::Long(1_772_400_000)),
         ("database_type", Value::Text("Tiny")),
         ("description", Value::Map(vec![])),
+        ("languages", Value::EmptyList),
         ("ip_version", Value::Short(6)),
         ("node_count", Value::Number(u32::try_from(nodes.len()).expect("a small file"))),
         ("record_size", Value::Short(24)),
