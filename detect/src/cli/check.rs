@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::overlap::Overlap;
+use crate::routes;
 use crate::run;
 use crate::setup::Setup;
 
@@ -79,7 +80,8 @@ fn list(engine: &Engine, setup: &Setup) {
         let kind = if rule.is_baseline() { "baseline" } else { rule.header.severity.name() };
         println!("{:44} {kind:9} {}", rule.id, rule.header.title);
     }
-    for (name, lookup) in setup.lookups.iter() {
+    // (routes are there in any case, for rules to join)
+    for (name, lookup) in setup.lookups.iter().filter(|(name, l)| *name != routes::TABLE || l.rows.num_rows() > 0) {
         let rows = output::thousands(lookup.rows.num_rows() as u64);
         println!(
             "{name:44} lookup    {}: {rows} rows ({})",

@@ -126,13 +126,13 @@ fn name_around(bytes: &[u8], needle: Range<usize>) -> Range<usize> {
 /// `/name/value` if it looks like a token.
 fn value_after(bytes: &[u8], mut at: usize, meaning: Meaning) -> Option<Range<usize>> {
     let starts = |at: usize, text: &[u8]| bytes.get(at..at + text.len()).is_some_and(|b| b.eq_ignore_ascii_case(text));
-    let may_be = |start: usize| meaning != Meaning::Perhaps || looks_like_token(bytes, start);
+    let may_be = |start: usize| meaning != Meaning::Perhaps || looks_like_token(bytes, start, b"/%");
     if starts(at, b"%3d") || starts(at, b"%253d") {
         let start = at + if starts(at, b"%3d") { 3 } else { 5 };
         return may_be(start).then(|| start..end_of_encoded(bytes, start));
     }
     if starts(at, b"/") {
-        let is_token = meaning != Meaning::Session && looks_like_token(bytes, at + 1);
+        let is_token = meaning != Meaning::Session && looks_like_token(bytes, at + 1, b"");
         return is_token.then(|| at + 1..end_of_segment(bytes, at + 1));
     }
     // The name's closing quote, escaped where JSON stands in JSON.
@@ -197,9 +197,9 @@ fn end_of_quoted(bytes: &[u8], start: usize, quote: u8, escaped: bool) -> usize 
     at.min(bytes.len())
 }
 
-/// Whether what begins here is long enough, and has digits and letters.
-fn looks_like_token(bytes: &[u8], start: usize) -> bool {
-    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'~' | b'+' | b'=');
+/// Whether what begins here is long enough, and has digits and letters. `more`: what else may stand in it.
+fn looks_like_token(bytes: &[u8], start: usize, more: &[u8]) -> bool {
+    let is_part = |b: u8| is_name_byte(b) || matches!(b, b'~' | b'+' | b'=') || more.contains(&b);
     let rest = &bytes[start.min(bytes.len())..];
     let rest = &rest[..rest.len().min(LOOK)];
     let value = &rest[..end(rest, 0, |b| !is_part(b))];
@@ -218,7 +218,7 @@ fn token(bytes: &[u8], needle: Range<usize>) -> Option<Range<usize>> {
             let dots = memchr::memchr_iter(b'.', &bytes[needle.start..last]).count();
             (dots >= 2 && last - needle.start >= TOKEN).then_some(needle.start..last)
         }
-        b"earer" | b"Basic " | b"Basic%" => {
+        b"earer" | b"Basic " => {
             let word = needle.end - usize::from(!bytes[needle.end - 1].is_ascii_alphanumeric());
             let start = match &bytes[word..] {
                 [b' ' | b'+', ..] => word + 1,
@@ -228,8 +228,8 @@ fn token(bytes: &[u8], needle: Range<usize>) -> Option<Range<usize>> {
             let last = run(start, &|b| base64(b) || matches!(b, b'.' | b'~' | b'%'));
             (last - start >= 8).then_some(start..last)
         }
-        b"AKIA" | b"ASIA" | b"ghp_" | b"glpat-" | b"xox" | b"sk_live" | b"AIza" | b"sk-" if starts_word => {
-            looks_like_token(bytes, needle.start).then(|| needle.start..run(needle.start, &is_name_byte))
+        b"AKIA" | b"ghp_" | b"sk_live" | b"sk-" if starts_word => {
+            looks_like_token(bytes, needle.start, b"").then(|| needle.start..run(needle.start, &is_name_byte))
         }
         _ => None,
     }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
 use aho_corasick::packed::Searcher;
-use memchr::memmem;
 
-/// Parts of names, in the spellings that occur.
-const NAMES: [&str; 30] = [
+/// Parts of names, in the spellings that occur. (All together 32: more are looked for at half the speed.)
+const NAMES: [&str; 21] = [
     "oken",
     "OKEN",
     "ecret",
@@ -19,7 +18,6 @@ const NAMES: [&str; 30] = [
     "ASSW",
     "pwd",
     "PWD",
-    "asscode",
     "key",
     "Key",
     "KEY",
@@ -28,23 +26,16 @@ const NAMES: [&str; 30] = [
     "auth=",
     "ignature",
     "sig=",
-    "sig%",
     "redential",
     "ookie",
-    "OOKIE",
-    "jwt",
-    "otp",
+    "otp=",
     "code=",
     "code%",
-    "Sig=",
-    "ssertion",
-    "sess",
-    "SESS",
-    "sid",
 ];
+/// What is of interest with a key alone: sessions, and e-mail addresses (for a bare `@` is looked beside).
+const WITH_KEY: [&str; 4] = ["sess", "SESS", "sid=", "%40"];
 /// How tokens begin, or what stands before them.
-const TOKENS: [&str; 12] =
-    ["eyJ", "earer", "Basic ", "Basic%", "AKIA", "ASIA", "ghp_", "glpat-", "xox", "sk_live", "AIza", "sk-"];
+const TOKENS: [&str; 7] = ["eyJ", "earer", "Basic ", "AKIA", "ghp_", "sk_live", "sk-"];
 
 /// Looks for all of them at once.
 #[derive(Debug, Clone)]
@@ -63,9 +54,8 @@ impl Needles {
     pub(super) fn new(recognised: bool, named: &[String], has_key: bool) -> Self {
         let mut patterns: BTreeSet<String> = BTreeSet::new();
         if recognised {
-            // (sessions are of interest only with a key; what announces them stands last)
-            let parts = if has_key { &NAMES[..] } else { &NAMES[..NAMES.len() - 3] };
-            patterns.extend(parts.iter().chain(&TOKENS).map(|&needle| needle.to_owned()));
+            let more = if has_key { &WITH_KEY[..] } else { &[] };
+            patterns.extend(NAMES.iter().chain(&TOKENS).chain(more).map(|&needle| needle.to_owned()));
         }
         for name in named {
             patterns.extend([name.clone(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
@@ -93,9 +83,7 @@ impl Needles {
         }
         // (what stands later need not be looked for)
         let text = &text[..first.unwrap_or(text.len())];
-        let at = memchr::memchr(b'@', text);
-        let text = &text[..at.unwrap_or(text.len())];
-        memmem::find(text, b"%40").or(at).or(first)
+        memchr::memchr(b'@', text).or(first)
     }
 
     /// The first one from a place on, but for e-mail addresses.

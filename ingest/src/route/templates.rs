@@ -3,7 +3,7 @@
 //! before a bare one, `*` last.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::template::{Pattern, Segment, Template, parse};
@@ -33,8 +33,7 @@ pub(super) struct Route {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
-    /// Sorted by text.
-    literals: Vec<(String, Node)>,
+    literals: HashMap<String, Node>,
     /// The most particular first.
     patterns: Vec<(Pattern, Node)>,
     /// The route of paths that end here.
@@ -135,14 +134,7 @@ fn check_host(host: &str) -> Result<String, String> {
 
 impl Node {
     fn literal(&mut self, text: String) -> &mut Self {
-        let place = match self.literals.binary_search_by(|(literal, _)| literal.cmp(&text)) {
-            Ok(place) => place,
-            Err(place) => {
-                self.literals.insert(place, (text, Self::default()));
-                place
-            }
-        };
-        &mut self.literals[place].1
+        self.literals.entry(text).or_default()
     }
 
     fn pattern(&mut self, pattern: Pattern) -> &mut Self {
@@ -168,9 +160,8 @@ impl Node {
             Some(next) if next == path.len() => node.here.or_else(|| node.find(path, next, values)),
             Some(next) => node.find(path, next, values),
         };
-        let literal = decoded(segment);
-        if let Ok(place) = self.literals.binary_search_by(|(text, _)| text.as_str().cmp(&literal))
-            && let Some(found) = go_on(&self.literals[place].1, values)
+        if let Some(node) = self.literals.get(&*decoded(segment))
+            && let Some(found) = go_on(node, values)
         {
             return Some(found);
         }
