@@ -3,8 +3,10 @@
 //! before a bare one, `*` last.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
+
+use hashbrown::HashMap;
 
 use super::template::{Pattern, Segment, Template, parse};
 use crate::escape::percent_decoded;
