@@ -10,8 +10,13 @@ use tripline_ingest::SourceOptions;
 
 use crate::destinations::{Alerts, Destination};
 use crate::diagnostic::{Diagnostic, place_of_bytes};
+use crate::layers::Layers;
 use crate::lookups;
-use crate::{duration, size};
+use crate::routes::{Apis, Route};
+use crate::{duration, enrichment, privacy, routes, size};
+
+use source::Reading;
+pub use source::{Arrival, Source};
 
 /// The whole file. Paths in it are relative to the folder it is in.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -32,12 +37,29 @@ pub struct Config {
     /// What to read.
     #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
+    /// What of the logs must not be kept.
+    #[serde(default)]
+    pub privacy: privacy::Settings,
+    /// An OpenAPI 3 file, whose paths are templates for all sources.
+    pub openapi: Option<PathBuf>,
+    /// Templates of paths, and what they are worth.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
     /// Which rules, and their parameters.
     #[serde(default)]
     pub rules: Rules,
     /// Tables of the user's own that rules join.
     #[serde(default, rename = "lookup")]
     pub lookups: Vec<Lookup>,
+    /// Lists of networks for `in_network`, by name.
+    #[serde(default)]
+    pub networks: BTreeMap<String, PathBuf>,
+    /// Databases for `asn` and `country`.
+    #[serde(default)]
+    pub mmdb: enrichment::Databases,
+    /// Of layers that log the same requests, which one counts.
+    #[serde(default)]
+    pub layers: Layers,
     /// Rows that rules must not see.
     #[serde(default, rename = "exception")]
     pub exceptions: Vec<Exception>,
@@ -47,6 +69,12 @@ pub struct Config {
     /// Where alerts go.
     #[serde(default, rename = "destination")]
     pub destinations: Vec<Destination>,
+    /// The OpenAPI files that were named.
+    #[serde(skip)]
+    pub apis: Apis,
+    /// For logs that belong to no source.
+    #[serde(skip)]
+    reading: Reading,
 }
 
 /// `[engine]`
@@ -118,44 +146,6 @@ impl Default for History {
     }
 }
 
-/// `[[source]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Directory (recursive), file or glob.
-    pub path: PathBuf,
-    /// A format's name, or `auto`.
-    #[serde(default = "auto")]
-    pub format: String,
-    /// Instead of a format: the string that makes the server write its lines, from its config.
-    pub log_format: Option<String>,
-    /// Instead of a format: the keys of JSON lines, by what they mean.
-    #[serde(default)]
-    pub fields: BTreeMap<String, String>,
-    /// Networks whose forwarded-for headers are believed.
-    #[serde(default)]
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// Columns that identify a client, the first that is not NULL counts.
-    #[serde(default)]
-    pub client: Vec<String>,
-    /// Whether the format's user is authenticated by the server.
-    #[serde(default)]
-    pub user_verified: bool,
-    /// How late lines may come within a file, such as `30s`; the format's own default otherwise.
-    pub lateness: Option<String>,
-    /// How long it may write nothing before that is an alert, such as `15m`; `off`: for ever.
-    #[serde(default = "silent_after")]
-    pub silent_after: String,
-}
-
-fn silent_after() -> String {
-    "15m".into()
-}
-
-fn auto() -> String {
-    "auto".into()
-}
-
 /// `[rules]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +198,7 @@ impl Config {
         })?;
         let mut config = Self::parse(&origin, &text, env)?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
+        config.read_files()?;
         Ok(config)
     }
 
@@ -243,9 +234,13 @@ impl Config {
     }
 
     fn check(&self, origin: &str, text: &str) -> Result<(), Diagnostic> {
+        routes::check(&self.routes, origin, text)?;
+        self.layers.check(&self.sources, origin, text)?;
+        self.privacy.check(origin, text)?;
         for source in &self.sources {
             source.options().map_err(|(word, message)| Diagnostic::at_word(origin, text, &word, message))?;
             source.silent_after_us().map_err(|message| Diagnostic::at_word(origin, text, "silent_after", message))?;
+            source.interval_us().map_err(|(word, message)| Diagnostic::at_word(origin, text, word, message))?;
         }
         for (i, lookup) in self.lookups.iter().enumerate() {
             let taken = || format!("two lookups are named {}", lookup.name);
@@ -271,11 +266,49 @@ impl Config {
         Ok(())
     }
 
+    /// Reads the files that say how logs are read.
+    fn read_files(&mut self) -> Result<(), Diagnostic> {
+        let apis = Apis::read(self)?;
+        let scrubbing = self.privacy.read()?;
+        let readings: Vec<Reading> = self
+            .sources
+            .iter()
+            .map(|source| Reading {
+                templates: apis.templates(self, source.openapi.as_deref(), &source.object_params),
+                scrubbing: scrubbing.clone(),
+                layer: self.layers.of(source.layer.as_deref()),
+            })
+            .collect();
+        for (source, reading) in self.sources.iter_mut().zip(readings) {
+            source.reading = reading;
+        }
+        self.reading = Reading { templates: apis.templates(self, None, &[]), scrubbing, layer: None };
+        self.apis = apis;
+        Ok(())
+    }
+
+    /// What stands for the source of a file: its `path`, or where no source names the file, the file's folder.
+    pub fn source_of(&self, file: &Path) -> String {
+        let source = self.sources.iter().find(|source| file.starts_with(&source.path)).map(|source| &*source.path);
+        source.or(file.parent()).unwrap_or(file).display().to_string()
+    }
+
+    /// How to read what is at `path`: as the source that is, or holds it, says. Err: what is wrong with that source.
+    pub fn options_for(&self, path: &str) -> Result<SourceOptions, String> {
+        match self.sources.iter().find(|source| Path::new(path).starts_with(&source.path)) {
+            Some(source) => source.options().map_err(|(_, message)| message),
+            None => Ok(self.reading.add_to(SourceOptions::default())),
+        }
+    }
+
     fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
-        self.state.dir.iter_mut().chain(&mut self.history.dir).for_each(resolve);
+        self.state.dir.iter_mut().chain(&mut self.history.dir).chain(&mut self.privacy.key_file).for_each(resolve);
         self.sources.iter_mut().map(|s| &mut s.path).for_each(resolve);
+        self.openapi.iter_mut().chain(self.sources.iter_mut().filter_map(|s| s.openapi.as_mut())).for_each(resolve);
         self.rules.dirs.iter_mut().for_each(resolve);
+        self.networks.values_mut().for_each(resolve);
+        self.mmdb.asn.iter_mut().chain(&mut self.mmdb.country).for_each(resolve);
         self.lookups.iter_mut().map(|l| &mut l.path).for_each(resolve);
         for d in &mut self.destinations {
             [
@@ -293,52 +326,6 @@ impl Config {
     }
 }
 
-impl Source {
-    /// How long it may be silent, µs; `None`: for ever.
-    pub fn silent_after_us(&self) -> Result<Option<i64>, String> {
-        match self.silent_after.as_str() {
-            "off" => Ok(None),
-            text => match duration::parse_us(text)? {
-                us if us >= 1_000_000 => Ok(Some(us)),
-                _ => Err("silent_after is at least \"1s\", or \"off\"".into()),
-            },
-        }
-    }
-
-    /// What ingest must know. The error is the word to point at, and what is wrong.
-    pub fn options(&self) -> Result<SourceOptions, (String, String)> {
-        let format = (self.format != "auto").then(|| self.format.clone());
-        let described = SourceOptions {
-            format,
-            log_format: self.log_format.clone(),
-            fields: self.fields.clone(),
-            ..SourceOptions::default()
-        };
-        let key = match (&self.log_format, self.fields.is_empty()) {
-            (Some(_), _) => "log_format",
-            (None, false) => "fields",
-            (None, true) => &self.format,
-        };
-        described.check_format().map_err(|why| (key.to_owned(), why))?;
-        let allowed = tripline_ingest::client_columns();
-        if let Some(column) = self.client.iter().find(|c| !allowed.contains(&c.as_str())) {
-            return Err((
-                column.clone(),
-                format!("{column:?} cannot identify a client; these can: {}", allowed.join(", ")),
-            ));
-        }
-        let lateness =
-            self.lateness.as_deref().map(duration::parse_us).transpose().map_err(|e| ("lateness".to_owned(), e))?;
-        Ok(SourceOptions {
-            trusted_proxies: self.trusted_proxies.clone(),
-            client: self.client.clone(),
-            user_verified: self.user_verified,
-            lateness: lateness.map(|us| std::time::Duration::from_micros(us.unsigned_abs())),
-            ..described
-        })
-    }
-}
-
 /// `state__dir` = `/x` sets `dir` in the table `state`.
 fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
     let wrong = || format!("TRIPLINE__{} does not name a key of the config", key.to_ascii_uppercase());
@@ -353,94 +340,6 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+mod source;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, Diagnostic> {
-        Config::parse("tripline.toml", text, env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
-    }
-
-    #[test]
-    fn a_misspelt_key_is_pointed_at() {
-        let error = parse("[state]\ndirr = \"x\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("tripline.toml:2:1") && error.contains("dirr"), "{error}");
-    }
-
-    #[test]
-    fn the_environment_overrides() {
-        let config = parse("[state]\ndir = \"a\"\n", &[("TRIPLINE__STATE__DIR", "b"), ("HOME", "x")]).unwrap();
-        assert_eq!(config.state.dir, Some(PathBuf::from("b")));
-        assert!(parse("", &[("TRIPLINE__STATE__DIRR", "b")]).is_err());
-    }
-
-    #[test]
-    fn names_of_lookups_are_checked() {
-        let lookup = |name: &str| format!("[[lookup]]\nname = \"{name}\"\npath = \"a.csv\"\n");
-        assert_eq!(parse(&lookup("partners"), &[]).unwrap().lookups[0].name, "partners");
-        for (text, part) in [
-            (lookup("requests"), "built in"),
-            (lookup("Partners"), "lower-case"),
-            (lookup("order"), "word of SQL"),
-            (lookup("a") + &lookup("a"), "two lookups are named a"),
-        ] {
-            let error = parse(&text, &[]).unwrap_err().to_string();
-            assert!(
-                error.contains(part) && error.contains("tripline.toml:") && error.contains("another name"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn metrics_are_off_or_at_an_address() {
-        assert_eq!(parse("", &[]).unwrap().metrics.listen, None);
-        let listen = |text: &str| parse(&format!("[metrics]\nlisten = \"{text}\"\n"), &[]);
-        assert_eq!(listen("[::1]:9464").unwrap().metrics.listen.unwrap().port(), 9464);
-        for bad in [":9464", "localhost", "127.0.0.1"] {
-            let error = listen(bad).unwrap_err().to_string();
-            assert!(error.contains("tripline.toml:2:10") && error.contains("127.0.0.1:9464"), "{error}");
-        }
-    }
-
-    #[test]
-    fn silence_is_a_duration_or_off() {
-        let after = |text: &str| parse(&format!("[[source]]\npath = \"x\"\nsilent_after = \"{text}\"\n"), &[]);
-        assert_eq!(after("off").unwrap().sources[0].silent_after_us(), Ok(None));
-        assert_eq!(after("2h").unwrap().sources[0].silent_after_us(), Ok(Some(7_200_000_000)));
-        for bad in ["soon", "0s", ""] {
-            let error = after(bad).unwrap_err().to_string();
-            assert!(error.contains("tripline.toml:3:1"), "{error}");
-        }
-    }
-
-    #[test]
-    fn history_is_bounded_in_age_and_size() {
-        let config = parse("[history]\ndir = \"h\"\n", &[]).unwrap().history;
-        assert_eq!((config.keep, config.max_bytes), (30 * 86_400_000_000, 50_000_000_000));
-        let env = [("TRIPLINE__HISTORY__MAX_BYTES", "2 GiB"), ("TRIPLINE__HISTORY__KEEP", "12h")];
-        let config = parse("", &env).unwrap().history;
-        assert_eq!((config.dir, config.keep, config.max_bytes), (None, 43_200_000_000, 2 << 30));
-        for wrong in ["keep = \"long\"", "max_bytes = \"much\"", "max_bites = 1"] {
-            let error = parse(&format!("[history]\n{wrong}\n"), &[]).unwrap_err().to_string();
-            assert!(error.contains("tripline.toml:2:"), "{error}");
-        }
-    }
-
-    #[test]
-    fn unknown_formats_and_columns_are_named() {
-        let error = parse("[[source]]\npath = \"x\"\nformat = \"nginxx\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("nginxx") && error.contains("combined"), "{error}");
-        for (text, part) in [
-            ("log_format = '$remote_addr $request'", "it has no time"),
-            ("fields = { ts = \"t\", url = \"u\", ip = \"i\" }", "`ip` is not among"),
-            ("format = \"main\"\nlog_format = '%t %r'", "leave out format"),
-        ] {
-            let error = parse(&format!("[[source]]\npath = \"x\"\n{text}\n"), &[]).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("tripline.toml:"), "{error}");
-        }
-        assert!(parse("[[source]]\npath = \"x\"\nlog_format = '%h %t \"%r\"'\n", &[]).is_ok());
-        assert!(parse("[[source]]\npath = \"x\"\nclient = [\"sesion\"]\n", &[]).is_err());
-        assert!(parse("[[source]]\npath = \"x\"\nlateness = \"soon\"\n", &[]).is_err());
-    }
-}
+mod tests;

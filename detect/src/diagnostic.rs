@@ -84,6 +84,23 @@ impl Diagnostic {
         Self::new(origin, text, find_word(text, needle), message)
     }
 
+    /// The same where `needle` stands after the `n`-th (from 0) `marker`, such as `[[route]]`.
+    pub fn at_word_after(
+        origin: &str,
+        text: &str,
+        (marker, n): (&str, usize),
+        needle: &str,
+        message: impl Into<String>,
+    ) -> Self {
+        let from = text.match_indices(marker).nth(n).map_or(0, |(at, _)| at);
+        let place = find_word(&text[from..], needle).map(|place| Place {
+            line: place.line + text[..from].matches('\n').count(),
+            column: if place.line == 1 { place.column + column(text, from) - 1 } else { place.column },
+            ..place
+        });
+        Self::new(origin, text, place, message)
+    }
+
     /// What DataFusion says of `text`, with its place where it knows one.
     pub fn from_datafusion(origin: &str, text: &str, error: &DataFusionError) -> Self {
         if let Some(d) = error.diagnostic() {
@@ -145,7 +162,7 @@ fn general_help(message: &str) -> Option<String> {
     }
     if message.starts_with("table '") && message.ends_with("' not found") {
         return Some(
-            "the tables are requests (as tumble(requests, ...) or hop(...)), the baselines, and each [[lookup]] of the config"
+            "the tables are requests (as tumble(requests, ...) or hop(...)), the baselines, routes, and each [[lookup]] of the config"
                 .into(),
         );
     }
@@ -159,6 +176,11 @@ fn general_help(message: &str) -> Option<String> {
     let schema = tripline_ingest::schema();
     let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     Some(format!("the columns of requests are: {}", columns.join(", ")))
+}
+
+/// The column of byte `at`, from 1.
+fn column(text: &str, at: usize) -> usize {
+    text[..at].rsplit('\n').next().unwrap_or("").chars().count() + 1
 }
 
 /// Where the byte range `start..end` of `text` is.

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tripline_alert::{Lifecycle, Status};
-use tripline_ingest::SourceOptions;
 
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::exceptions::Exceptions;
 use crate::input::{Progress, find_files};
@@ -89,7 +89,9 @@ impl Fixture {
         if let Some(problem) = problems.first() {
             return Err(problem.to_string());
         }
-        let pattern = (self.log.display().to_string(), SourceOptions::default());
+        let path = self.log.display().to_string();
+        let options = Config::default().options_for(&path)?;
+        let pattern = (path, options);
         let (files, problems) = find_files(&[pattern]);
         if let Some(problem) = problems.first() {
             return Err(problem.to_string());

@@ -4,7 +4,7 @@
 //!
 //! 1. [`input`] reads log files in event-time order (what a line is, is `tripline-ingest`'s business).
 //! 2. [`rules`] are SQL files with a header; [`exceptions`] say which rows a rule must not see, [`lookups`] are tables of the
-//!    user's own that rules join; [`setup`] puts them together, [`reload`] notices when they change.
+//!    user's own that rules join, [`enrichment`] what they ask of addresses; [`setup`] puts them together, [`reload`] notices when they change.
 //! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give.
 //! 4. [`finding`] turns a rule's rows into findings, [`evidence`] finds some of the lines that made them again; what becomes of
 //!    those is `tripline-alert`'s business.
@@ -12,8 +12,9 @@
 //!    from the future.
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
 //!    keeps what `run` has read as Parquet, and reads it where logs are read; [`baselines`] keeps what baselines have learnt.
-//! 7. [`metrics`] tells how `run` goes.
-//! 8. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
+//! 7. [`surface`] tells which routes there are, and how they differ from an [`openapi`] file; what the config says of them are [`routes`].
+//! 8. [`metrics`] tells how `run` goes.
+//! 9. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
@@ -26,6 +27,7 @@ pub mod doctor;
 mod durable;
 pub mod duration;
 pub mod engine;
+pub mod enrichment;
 mod event_clock;
 pub mod evidence;
 pub mod exceptions;
@@ -37,13 +39,19 @@ pub mod history;
 pub mod input;
 pub mod jump;
 pub mod late;
+pub mod layers;
 pub mod lookups;
 pub mod metrics;
+pub mod openapi;
+pub mod overlap;
 mod persist;
+pub mod privacy;
 pub mod query;
 pub mod reload;
+pub mod routes;
 pub mod rules;
 pub mod run;
 pub mod scan;
 pub mod setup;
 pub mod size;
+pub mod surface;

@@ -120,7 +120,7 @@ impl BatchSession {
         let requests = requests.table().map_err(explain)?;
         let tables = BTreeMap::from([("requests".to_owned(), Arc::clone(&requests))]);
         let planner = Arc::new(WindowPlanner::new(Mode::Batch, tables.clone(), None));
-        let state = session(Mode::Batch, planner, threads);
+        let state = session(Mode::Batch, planner, threads, lookups.enrichment());
         let context = SessionContext::new_with_state(state.clone());
 
         // The watermark is not part of the table that people see.

@@ -40,7 +40,9 @@ impl RuleWatcher {
     /// something may have changed. (A hint only: look from time to time as well.)
     pub fn new(files: &RuleFiles, config: &Config, hint: impl Fn() + Send + 'static) -> Self {
         let rules: Vec<PathBuf> = files.rules.iter().chain(&config.rules.dirs).cloned().collect();
-        let lookups: Vec<PathBuf> = config.lookups.iter().map(|l| l.path.clone()).collect();
+        let tables = config.lookups.iter().map(|l| &l.path);
+        let of_addresses = config.networks.values().chain(&config.mmdb.asn).chain(&config.mmdb.country);
+        let lookups: Vec<PathBuf> = tables.chain(of_addresses).cloned().collect();
         let patterns: Vec<String> = rules.iter().chain(&lookups).map(|p| p.display().to_string()).collect();
         let (wake, problems) = Wake::new(&patterns, hint);
         for problem in problems {
@@ -336,7 +338,10 @@ mod tests {
     async fn a_lookup_that_cannot_be_read_stays_as_it_was() {
         let (folder, files) = site();
         let now = files.load().unwrap();
-        let rows = |setup: &Setup| setup.lookups.iter().map(|(_, l)| l.rows.num_rows()).collect::<Vec<_>>();
+        let rows = |setup: &Setup| {
+            let allowed = setup.lookups.iter().filter(|(name, _)| *name == "allow");
+            allowed.map(|(_, l)| l.rows.num_rows()).collect::<Vec<_>>()
+        };
         write(&folder.path().join("allow.csv"), "client\na\nb\n");
         let new = reload(&files, &now).await;
         assert_eq!(rows(&new), [2]);

@@ -213,7 +213,7 @@ impl Follower {
             tailer: Tailer::new(sources, positions.clone()),
             destinations: routes(config),
             waker: None,
-            clock: EventClock::default(),
+            clock: EventClock::new(&config.sources).map_err(RunError::Config)?,
             positions,
             leftovers: lost.into_iter().chain(left.deletes).collect(),
             health,

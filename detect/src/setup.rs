@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::diagnostic::Diagnostic;
 use crate::exceptions::{Exceptions, matches};
 use crate::lookups::Lookups;
+use crate::routes;
 use crate::rules::{Loaded, Rule};
 
 /// Where rules come from, and which of them run.
@@ -73,13 +74,19 @@ impl RuleFiles {
         let chosen = |r: &Rule| r.is_baseline() || self.only.is_empty() || matches(&self.only, &r.id);
         rules.retain(|r| chosen(r) && !matches(&config.rules.disable, &r.id));
 
+        if let Some(rule) = rules.iter().find(|r| r.is_baseline() && r.table_name() == routes::TABLE) {
+            let message = "routes is the table of the config's routes";
+            return Err(
+                Diagnostic::new(&rule.origin, "", None, message).with_help("give the baseline's folder another name")
+            );
+        }
         let baselines: BTreeSet<String> = rules.iter().filter(|r| r.is_baseline()).map(Rule::table_name).collect();
         if let Some(lookup) = config.lookups.iter().find(|l| baselines.contains(&l.name)) {
             return Err(text
                 .at(&lookup.name, format!("{} is the name of a baseline", lookup.name))
                 .with_help("give the lookup another name"));
         }
-        let (lookups, unreadable) = Lookups::read(&config.lookups);
+        let (lookups, unreadable) = Lookups::read(&config);
         problems.extend(unreadable);
         let exceptions = Exceptions::new(&config.exceptions, &rules, &text.origin, &text.text)?;
         problems.dedup();

@@ -4,16 +4,21 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tripline_ingest::{LogReader, Mode, SourceOptions, probe};
+use tripline_ingest::route::{Template, Templates};
+use tripline_ingest::{LogReader, Mode, Privacy, SourceOptions, probe};
 
 const LINES: u32 = 500_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    println!("{:16} {:>8} {:>10} {:>10} {:>10}", "format", "MB", "GB/s", "M lines/s", "copy GB/s");
+    println!("{:24} {:>8} {:>10} {:>10} {:>10}", "format", "MB", "GB/s", "M lines/s", "copy GB/s");
     measure("combined", combined);
+    measure_with("combined, privacy", &private(None), combined);
+    measure_with("combined, keyed", &private(Some(b"0123456789abcdef")), combined);
+    measure_with("combined, 400 templates", &templates(), combined);
     measure("main", |i| format!("{} \"-\"", combined(i)));
     measure("combined, IPv6", |i| combined(i).replacen("198.51.100.", "2001:db8:7:", 1));
     measure("nginx_json", |i| {
@@ -42,7 +47,25 @@ fn combined(i: u32) -> String {
     )
 }
 
+/// As the program reads logs: what is secret is replaced. There is nothing in these.
+fn private(key: Option<&[u8]>) -> SourceOptions {
+    let privacy = Privacy::new(true, &[], key).expect("no names");
+    SourceOptions { privacy: Some(Arc::new(privacy)), ..SourceOptions::default() }
+}
+
+fn templates() -> SourceOptions {
+    let others = (0..400).map(|i| format!("/api/v1/resource{i}/{{id}}"));
+    let paths = others.chain(["/api/v1/users/{user}".to_owned(), "/api/v1/users/{user}/orders/{order}".to_owned()]);
+    let all: Vec<Template> = paths.map(|path| Template { path, ..Template::default() }).collect();
+    let templates = Templates::new(&all, Vec::new()).expect("valid templates");
+    SourceOptions { templates: Some(Arc::new(templates)), ..SourceOptions::default() }
+}
+
 fn measure(name: &str, line: impl Fn(u32) -> String) {
+    measure_with(name, &SourceOptions::default(), line);
+}
+
+fn measure_with(name: &str, options: &SourceOptions, line: impl Fn(u32) -> String) {
     // `cargo bench -- json` measures what has `json` in its name. (Cargo adds `--bench`.)
     let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
     if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
@@ -54,11 +77,10 @@ fn measure(name: &str, line: impl Fn(u32) -> String) {
     }
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), &text).expect("room for a log");
-    let options = SourceOptions::default();
-    let probe = probe(file.path(), &options).expect("a log");
+    let probe = probe(file.path(), options).expect("a log");
 
     let read = best(|| {
-        let mut reader = LogReader::open(&probe, &options, Mode::Once).expect("opens");
+        let mut reader = LogReader::open(&probe, options, Mode::Once).expect("opens");
         let mut rows = 0;
         while let Some(batch) = reader.next_batch().expect("reads") {
             assert!(batch.rejects.is_empty());
@@ -71,7 +93,7 @@ fn measure(name: &str, line: impl Fn(u32) -> String) {
 
     let bytes = text.len() as f64;
     println!(
-        "{name:16} {:8.0} {:10.2} {:10.2} {:10.2}",
+        "{name:24} {:8.0} {:10.2} {:10.2} {:10.2}",
         bytes / 1e6,
         bytes / 1e9 / read.as_secs_f64(),
         f64::from(LINES) / 1e6 / read.as_secs_f64(),

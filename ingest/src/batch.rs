@@ -1,6 +1,7 @@
 //! From a block of lines to a batch of rows and rejects.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
@@ -11,8 +12,11 @@ use bumpalo::Bump;
 use crate::block::MAX_LINE;
 use crate::formats::{AnyFormat, Heading, MAX_HEADING};
 use crate::identity::Identity;
+use crate::layer::Layer;
+use crate::privacy::{Privacy, Scrubber};
 use crate::reject::{Reject, RejectReason};
 use crate::requests::RequestBuilder;
+use crate::route::Templates;
 use crate::row::Row;
 use crate::table::columns;
 
@@ -77,6 +81,8 @@ pub struct Counters {
     pub blank_lines: u64,
     /// Lines that belong to the format but are no requests: headings and comments.
     pub heading_lines: u64,
+    /// Requests that another layer logs, too, whose rows count for their host.
+    pub other_layer: u64,
     /// Lines with bytes that are not UTF-8; each stands as U+FFFD in the row.
     pub invalid_utf8_lines: u64,
     /// Lines cut at 1 MiB.
@@ -93,6 +99,7 @@ impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
         self.blank_lines += other.blank_lines;
         self.heading_lines += other.heading_lines;
+        self.other_layer += other.other_layer;
         self.invalid_utf8_lines += other.invalid_utf8_lines;
         self.long_lines += other.long_lines;
         self.cut_bytes += other.cut_bytes;
@@ -106,6 +113,9 @@ impl AddAssign for Counters {
 pub(crate) struct Parser {
     pub(crate) format: AnyFormat,
     pub(crate) identity: Identity,
+    pub(crate) templates: Option<Arc<Templates>>,
+    pub(crate) privacy: Option<Arc<Privacy>>,
+    pub(crate) layer: Option<Arc<Layer>>,
     /// The file's name, for column `source`.
     pub(crate) source: String,
 }
@@ -119,6 +129,11 @@ pub(crate) struct Parsed {
 }
 
 impl Parser {
+    /// A reject of bytes that were not parsed.
+    pub(crate) fn reject(&self, offset: u64, reason: RejectReason, line: &[u8]) -> Reject {
+        Reject::new(offset, reason, self.privacy.as_ref().map_or(line.into(), |privacy| privacy.bytes(line)).as_ref())
+    }
+
     /// Parses lines of `block` from byte `start` on: all, or as many as fit a batch. The block begins at `offset`.
     pub(crate) fn parse(&self, block: &Buffer, start: usize, offset: u64) -> Parsed {
         let rest = &block[start..];
@@ -133,7 +148,9 @@ impl Parser {
         let mut lines = Lines {
             format: &self.format,
             heading: None,
-            builder: RequestBuilder::new(block.clone(), ends.len(), &self.identity),
+            layer: self.layer.as_deref(),
+            scrubber: Scrubber::new(self.privacy.as_deref(), bytes),
+            builder: RequestBuilder::new(block.clone(), ends.len(), &self.identity, self.templates.as_deref()),
             rejects: Vec::new(),
             counters: Counters::default(),
         };
@@ -162,6 +179,8 @@ struct Lines<'p> {
     format: &'p AnyFormat,
     /// The heading in force, if it stands among these lines.
     heading: Option<(String, AnyFormat)>,
+    layer: Option<&'p Layer>,
+    scrubber: Scrubber<'p>,
     builder: RequestBuilder<'p>,
     rejects: Vec<Reject>,
     counters: Counters,
@@ -171,7 +190,8 @@ impl Lines<'_> {
     fn valid<'a>(&mut self, text: &'a str, ends: &[usize], offset: u64, row: &mut Row<'a>) {
         let mut start = 0;
         for &end in ends {
-            self.line(&text[start..end], offset + start as u64, row);
+            let line = self.scrubber.line(&text[start..end], start..end, row.arena);
+            self.line(line, offset + start as u64, row);
             start = end;
         }
     }
@@ -185,6 +205,7 @@ impl Lines<'_> {
                 self.counters.invalid_utf8_lines += 1;
                 row.arena.alloc_str(&String::from_utf8_lossy(bytes))
             });
+            let line = self.scrubber.line(line, start..end, row.arena);
             self.line(line, offset + start as u64, row);
             start = end;
         }
@@ -221,6 +242,9 @@ impl Lines<'_> {
         row.clear();
         let format = self.heading.as_ref().map_or(self.format, |(_, format)| format);
         match format.parse(line, row) {
+            Ok(()) if self.layer.is_some_and(|layer| !layer.counts(row.text.host)) => {
+                self.counters.other_layer += 1;
+            }
             Ok(()) => self.builder.push(row, line, offset),
             Err(reason) => self.no_row(offset, reason, line),
         }

@@ -35,6 +35,25 @@ impl<'a> Quoted<'a> {
     }
 }
 
+/// `%20` → ` `; what is no escape stays, what is not UTF-8 becomes U+FFFD.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let mut rest = text.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let [first, after @ ..] = rest {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex(*high) << 4 | hex(*low));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// `text` without escapes. Bytes that `\xXX` stood for and that are not UTF-8 become U+FFFD; what is no escape stays.
 pub(crate) fn unescape<'a>(text: &str, arena: &'a Bump) -> &'a str {
     let mut rest = text.as_bytes();

@@ -48,7 +48,7 @@ impl Identity {
         };
         let mut client = peer;
         for hop in forwarded.rsplit(',') {
-            let hop = without_port(hop.trim());
+            let hop = without_port(forwarded_by(hop.trim()));
             let ip = address(hop);
             if ip.is_none() {
                 break; // `unknown`, `_hidden` or an attack: nothing left of it can be believed
@@ -106,6 +106,15 @@ fn write_network(ip: Ipv6Addr, buffer: &mut String) -> &str {
     buffer
 }
 
+/// `for="[2001:db8::1]:4711";proto=https` (RFC 7239 §4) → `[2001:db8::1]:4711`; anything else as it is.
+fn forwarded_by(hop: &str) -> &str {
+    let value = hop.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("for").then_some(value)
+    });
+    value.map_or(hop, |value| value.trim_matches('"'))
+}
+
 fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
@@ -160,6 +169,10 @@ mod tests {
         check_ip("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
         check_ip("10.0.0.1", "203.0.113.9, unknown, 10.0.0.2", "10.0.0.2");
         check_ip("10.0.0.1", "' OR 1=1", "10.0.0.1");
+        // The header of RFC 7239.
+        check_ip("10.0.0.1", "for=192.0.2.9, For=\"192.0.2.1:47\";proto=https;by=10.0.0.2", "192.0.2.1");
+        check_ip("10.0.0.1", "by=10.0.0.9;for=\"[2001:db8::1]:4711\", for=10.0.0.2", "2001:db8::1");
+        check_ip("10.0.0.1", "for=_hidden, for=10.0.0.2", "10.0.0.2");
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@
 //!    which of the [`formats`] it is.
 //! 2. A [`LogReader`] reads one file. `input` opens and decompresses it, `block` cuts it into blocks of whole lines of about
 //!    1 MiB, `batch` takes a block line by line through the format's parser.
+//!    What must not leave the log, [`Privacy`] takes out of each line before.
 //! 3. A format fills a [`row::Row`]; what it cannot parse is a [`Reject`] with its reason.
 //! 4. `identity` says who the client is, [`route`] what was asked for; `requests` and `views` make columns of it all. A
 //!    block is one Arrow buffer that the columns' strings point into: bytes are copied only where they must change.
@@ -23,7 +24,9 @@ mod escape;
 pub mod formats;
 mod identity;
 mod input;
+mod layer;
 mod position;
+mod privacy;
 mod probe;
 mod reader;
 mod reject;
@@ -42,7 +45,9 @@ mod wake;
 pub use batch::{Batch, Counters};
 pub use discover::{Discovered, Problem, discover};
 pub use input::Compression;
+pub use layer::Layer;
 pub use position::Position;
+pub use privacy::Privacy;
 pub use probe::{Probe, ProbeError, Score, probe};
 pub use reader::{LogReader, Mode, ReadError};
 pub use reject::{Reject, RejectReason};

@@ -189,6 +189,10 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
         let left_over = if close(score) { score.left_over() } else { u32::MAX };
         (left_over, Reverse(score.points()))
     });
+    let sample = || {
+        let first = first.as_bytes();
+        excerpt(&options.privacy.as_ref().map_or(first.into(), |privacy| privacy.bytes(first)))
+    };
     let best = fits.first().and_then(|(score, first_ts)| Some((score.clone(), (*first_ts)?)));
     let scores: Vec<_> = fits.into_iter().map(|(score, _)| score).collect();
     match best {
@@ -198,10 +202,8 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
             Ok(Probe { path, format, compression, size, first_ts, default_lateness, scores })
         }
         _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned() }),
-        _ if is_given => {
-            Err(ProbeError::OtherFormat { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) })
-        }
-        _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: excerpt(first.as_bytes()) }),
+        _ if is_given => Err(ProbeError::OtherFormat { path: path.to_owned(), scores, sample: sample() }),
+        _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: sample() }),
     }
 }
 

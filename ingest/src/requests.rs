@@ -8,7 +8,7 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{Float64Type, UInt16Type, UInt32Type, UInt64Type};
 
 use crate::identity::Identity;
-use crate::route::{Scratch, route_and_object};
+use crate::route::{Scratch, Templates, routed};
 use crate::row::Row;
 use crate::table::{columns, schema};
 use crate::validity::Validity;
@@ -17,6 +17,7 @@ use crate::views::TextColumns;
 /// Columns of `requests` while they fill.
 pub(crate) struct RequestBuilder<'i> {
     identity: &'i Identity,
+    templates: Option<&'i Templates>,
     /// Numbered as in the table; those of other types stay empty.
     text: TextColumns,
     ts: Vec<i64>,
@@ -33,9 +34,10 @@ pub(crate) struct RequestBuilder<'i> {
 
 impl<'i> RequestBuilder<'i> {
     /// For up to `rows` lines of `block`.
-    pub(crate) fn new(block: Buffer, rows: usize, identity: &'i Identity) -> Self {
+    pub(crate) fn new(block: Buffer, rows: usize, identity: &'i Identity, templates: Option<&'i Templates>) -> Self {
         Self {
             identity,
+            templates,
             text: TextColumns::new(block, schema().fields().len(), rows),
             ts: Vec::with_capacity(rows),
             offset: Vec::with_capacity(rows),
@@ -85,7 +87,7 @@ impl<'i> RequestBuilder<'i> {
             text.set(columns::HOST, Some(&lower(host)));
         }
         if let Some(path) = row.text.path {
-            let routed = route_and_object(path, row.text.query, &mut self.scratch);
+            let routed = routed(self.templates, row.text.host, path, row.text.query, &mut self.scratch);
             text.set(columns::PATH, Some(path));
             text.set(columns::QUERY, row.text.query);
             if std::ptr::eq(routed.route, path) {

@@ -1,11 +1,15 @@
 //! What the config says about one source of logs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::formats::candidates;
+use crate::layer::Layer;
+use crate::privacy::Privacy;
+use crate::route::Templates;
 
 /// How to read one source. The default: detect the format, trust no proxy, the client is the peer's address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +28,12 @@ pub struct SourceOptions {
     /// Whether `user` was authenticated by whoever wrote the log. nginx's `$remote_user` is not: it is whatever the
     /// client put into a Basic header.
     pub user_verified: bool,
+    /// Templates that say what paths' routes and objects are; `None`: their segments alone do.
+    pub templates: Option<Arc<Templates>>,
+    /// What is taken out of lines before they are parsed; `None`: nothing.
+    pub privacy: Option<Arc<Privacy>>,
+    /// Which requests of this source's layer count; `None`: all.
+    pub layer: Option<Arc<Layer>>,
     /// How far a line may lie behind the newest one of its file; `None`: the format's default.
     pub lateness: Option<Duration>,
 }

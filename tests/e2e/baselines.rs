@@ -51,13 +51,13 @@ SELECT w.window_start, w.window_end, w.client, w.route, CAST(w.window_start AS V
 FROM w
 LEFT JOIN usual own ON own.client = w.client AND own.route = w.route
  AND w.window_start >= own.valid_from AND w.window_start < own.valid_until
-LEFT JOIN routes norm ON norm.route = w.route AND w.window_start >= norm.valid_from AND w.window_start < norm.valid_until
+LEFT JOIN norms norm ON norm.route = w.route AND w.window_start >= norm.valid_from AND w.window_start < norm.valid_until
 ";
 
 fn site(receiver: &Receiver) -> Site {
     let site = Site::counting(receiver);
     site.write("rules/usual/rule.sql", CLIENTS);
-    site.write("rules/routes/rule.sql", ROUTES);
+    site.write("rules/norms/rule.sql", ROUTES);
     site.write("rules/beside/rule.sql", RULE);
     site
 }

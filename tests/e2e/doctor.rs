@@ -33,4 +33,5 @@ fn a_format_that_lacks_columns() {
     let missing = output.stdout.lines().find(|line| line.trim_start().starts_with("user_agent"));
     let missing = missing.unwrap_or_else(|| panic!("no line about user_agent:\n{}", output.stdout));
     assert!(missing.contains("missing") && missing.contains("combined"), "{missing}");
+    output.shows(&["docs/logging.md"]);
 }

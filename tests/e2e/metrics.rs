@@ -9,12 +9,12 @@ use tripline_tests::site::{Site, terminate};
 const CLIENT: &str = "192.0.2.7";
 
 /// With metrics at a port that is free.
-fn listening(site: &Site) {
+pub(crate) fn listening(site: &Site) {
     site.edit_config("[state]", "[metrics]\nlisten = \"127.0.0.1:0\"\n\n[state]");
 }
 
 /// Where it listens.
-fn base(process: &Process) -> String {
+pub(crate) fn base(process: &Process) -> String {
     process.wait_to_say("metrics at http://");
     let said = process.said();
     let (_, rest) = said.split_once("metrics at ").expect("an address");
@@ -22,12 +22,12 @@ fn base(process: &Process) -> String {
 }
 
 /// The value of a sample, with its labels as written.
-fn value(page: &str, sample: &str) -> Option<f64> {
+pub(crate) fn value(page: &str, sample: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// Waits until each of some samples has a value.
-fn wait_for_values(base: &str, expected: &[(&str, f64)]) -> String {
+pub(crate) fn wait_for_values(base: &str, expected: &[(&str, f64)]) -> String {
     wait_for(base, "/metrics", |_, page| {
         let as_expected = |(sample, wanted): &(&str, f64)| value(page, sample).is_some_and(|v| v.eq(wanted));
         expected.iter().all(as_expected).then(|| page.to_owned())

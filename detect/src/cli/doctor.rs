@@ -1,23 +1,25 @@
 //! `tripline doctor`: what logs can and cannot show.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use tripline_ingest::SourceOptions;
 
 use super::Outcome;
 use super::output::{bytes, plain, thousands, time};
+use super::scan::patterns_or_sources;
 use super::setup::RuleArgs;
 use crate::doctor::{Ability, Examination, advice};
 use crate::engine::Engine;
 use crate::input::{Input, Progress, find_files};
+use crate::overlap::Overlap;
 use crate::run::now_ms;
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, directories (recursive) or globs
-    #[arg(required = true, value_name = "PATH")]
+    /// Files, directories (recursive) or globs; the config's sources otherwise
+    #[arg(value_name = "PATH")]
     paths: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
@@ -26,17 +28,16 @@ pub struct Args {
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
     let setup = args.rules.load()?;
-    let options = |path: &String| {
-        let source = setup.config.sources.iter().find(|s| path.starts_with(&s.path.display().to_string()));
-        source.map_or_else(|| Ok(SourceOptions::default()), |s| s.options().map_err(|(_, e)| anyhow::anyhow!(e)))
-    };
-    let patterns = args.paths.iter().map(|p| Ok((p.clone(), options(p)?))).collect::<Result<Vec<_>>>()?;
+    let patterns = patterns_or_sources(&args.paths, &setup.config)?;
+    if patterns.is_empty() {
+        bail!("name logs, or a config with -c that has a [[source]]");
+    }
     let (files, problems) = find_files(&patterns);
     for problem in &problems {
         println!("warning: {problem}");
     }
     if files.is_empty() {
-        bail!("there is no log in {}", args.paths.join(", "));
+        bail!("there is no log in {}", patterns.iter().map(|(p, _)| p.as_str()).collect::<Vec<_>>().join(", "));
     }
     println!("Files");
     for file in files.iter().take(20) {
@@ -47,7 +48,12 @@ pub async fn main(args: Args) -> Result<Outcome> {
     }
     let mut examination = Examination::default();
     let mut input = Input::new(files, Arc::new(Progress::default()));
-    while input.next_chunk(64 * 1024, |batch, _| examination.add(&batch.rows, batch.newest_before)).is_some() {}
+    let mut overlap = Overlap::default();
+    let mut each = |batch: &tripline_ingest::Batch, path: &Path| {
+        examination.add(&batch.rows, batch.newest_before);
+        overlap.add(&setup.config.source_of(path), &batch.rows);
+    };
+    while input.next_chunk(64 * 1024, &mut each).is_some() {}
 
     let rejected: u64 = input.summary.rejects.values().sum();
     println!(
@@ -60,7 +66,12 @@ pub async fn main(args: Args) -> Result<Outcome> {
     if let Some((first, newest)) = examination.span() {
         println!("  from {} to {} UTC", time(first), time(newest));
     }
-    for warning in examination.warnings(now_ms().saturating_mul(1000)).iter().chain(&input.summary.problems) {
+    for warning in examination
+        .warnings(now_ms().saturating_mul(1000))
+        .iter()
+        .chain(&overlap.warnings())
+        .chain(&input.summary.problems)
+    {
         println!("  warning: {}", plain(warning, 500));
     }
 
@@ -69,6 +80,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
         let hint = if rate <= 0.0 { format!("  missing: {}", advice(&column)) } else { String::new() };
         println!("  {column:12} {:5.1} %{hint}", rate * 100.0);
     }
+
+    println!("  docs/logging.md of the repository has, server by server, the configuration that shows most");
 
     println!("\nRules");
     let (engine, broken) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;

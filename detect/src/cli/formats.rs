@@ -9,6 +9,7 @@ use tripline_ingest::{LogReader, Mode, Probe, ProbeError, Score, SourceOptions, 
 
 use super::Outcome;
 use super::output::{PlainJson, plain};
+use crate::config::Config;
 
 /// Formats whose fit is shown, where many do not fit at all.
 const SHOWN: usize = 8;
@@ -38,9 +39,9 @@ pub fn main(args: &Args) -> Result<Outcome> {
         out.flush()?;
         return Ok(Outcome::Done);
     };
-    let options = SourceOptions::default();
     let mut outcome = Outcome::Done;
     for file in files {
+        let options = Config::default().options_for(&file.display().to_string()).map_err(anyhow::Error::msg)?;
         match tripline_ingest::probe(file, &options) {
             Ok(probe) => {
                 writeln!(out, "{}: {}", file.display(), probe.format)?;

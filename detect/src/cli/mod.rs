@@ -19,6 +19,8 @@ mod outbox;
 mod output;
 mod parse;
 mod query;
+mod routes;
+mod rows;
 mod run;
 mod scan;
 mod schema;
@@ -52,6 +54,8 @@ enum Command {
     Schema(schema::Args),
     /// Ask SQL of logs
     Query(query::Args),
+    /// List the routes that logs show, or how they differ from an OpenAPI file
+    Routes(routes::Args),
     /// Show what Tripline reads in log files: one JSON object a request
     Parse(parse::Args),
     /// List the log formats, or say how a file's was detected
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
             Command::Outbox(args) => outbox::main(args).await,
             Command::Schema(args) => Ok(schema::main(&args)),
             Command::Query(args) => query::main(args).await,
+            Command::Routes(args) => routes::main(&args),
             Command::Parse(args) => parse::main(&args),
             Command::Formats(args) => formats::main(&args),
             Command::Check(args) => check::main(args).await,

@@ -1,6 +1,7 @@
 //! `tripline parse`: what Tripline reads in log files, one JSON object a request.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -10,6 +11,8 @@ use tripline_ingest::SourceOptions;
 
 use super::Outcome;
 use super::output::{PlainJson, plain, thousands};
+use super::scan::patterns;
+use crate::config::Config;
 use crate::input::{Input, Progress, find_files};
 
 /// Arguments of `parse`.
@@ -24,6 +27,9 @@ pub struct Args {
     /// Instead of a format, the string that the server's own config has for it
     #[arg(long, value_name = "LAYOUT", conflicts_with = "format")]
     log_format: Option<String>,
+    /// The config, whose sources say how the files that belong to them are read
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Networks whose forwarded-for headers are believed, as 10.0.0.0/8 (repeatable)
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<ipnet::IpNet>,
@@ -36,14 +42,20 @@ fn format_name(name: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn main(args: &Args) -> Result<Outcome> {
-    let options = SourceOptions {
-        format: args.format.clone(),
-        log_format: args.log_format.clone(),
-        trusted_proxies: args.trusted_proxy.clone(),
-        ..SourceOptions::default()
+    let config = match &args.config {
+        Some(path) => Config::read(path, std::env::vars())?,
+        None => Config::default(),
     };
-    options.check_format().map_err(anyhow::Error::msg)?;
-    let patterns: Vec<_> = args.paths.iter().map(|p| (p.clone(), options.clone())).collect();
+    let mut patterns = patterns(&args.paths, &config)?;
+    for (_, options) in &mut patterns {
+        if args.format.is_some() || args.log_format.is_some() {
+            options.format.clone_from(&args.format);
+            options.log_format.clone_from(&args.log_format);
+            options.fields.clear();
+        }
+        options.trusted_proxies.extend(&args.trusted_proxy);
+        options.check_format().map_err(anyhow::Error::msg)?;
+    }
     let (files, problems) = find_files(&patterns);
     for problem in &problems {
         eprintln!("warning: {problem}");

@@ -1,23 +1,15 @@
 //! `tripline query`: ask SQL of logs.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
-use arrow::util::pretty::pretty_format_batches;
-use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::parquet::arrow::ArrowWriter;
 use futures::StreamExt;
 
 use super::Outcome;
-use super::output::{PlainJson, plain_batch};
+use super::rows::{Format, writer};
+use super::scan::patterns_or_sources;
 use super::setup::RuleArgs;
 use crate::diagnostic::Diagnostic;
 use crate::input::find_files;
@@ -57,31 +49,13 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// With a header line
-    Csv,
-    /// One JSON object a row
-    Json,
-    /// For pandas, DuckDB and the like
-    Parquet,
-}
-
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
     let setup = args.rules.load()?;
     for problem in &setup.problems {
         eprintln!("{problem}\n");
     }
-    let mut patterns: Vec<_> =
-        args.logs.iter().map(|path| (path.clone(), tripline_ingest::SourceOptions::default())).collect();
-    if patterns.is_empty() {
-        for source in &setup.config.sources {
-            patterns.push((source.path.display().to_string(), source.options().map_err(|(_, e)| anyhow::anyhow!(e))?));
-        }
-    }
+    let patterns = patterns_or_sources(&args.logs, &setup.config)?;
     let (files, unusable) = find_files(&patterns);
     for problem in &unusable {
         eprintln!("warning: {problem}");
@@ -147,102 +121,9 @@ fn what(args: &Args, rules: &[Rule]) -> Result<What> {
 }
 
 async fn write_rows(args: &Args, mut stream: SendableRecordBatchStream) -> Result<()> {
-    let schema = stream.schema();
-    let mut rows: Box<dyn Rows> = match (args.format, &args.output) {
-        (Format::Parquet, None) => bail!("parquet is not for a terminal: name a file with --output"),
-        (Format::Parquet, Some(path)) => Box::new(ArrowWriter::try_new(create(path)?, schema, None)?),
-        (Format::Table, output) => {
-            Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output.as_ref())? })
-        }
-        (Format::Csv, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output.as_ref())?))),
-        (Format::Json, output) => Box::new(
-            WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(PlainJson(open(output.as_ref())?)),
-        ),
-    };
+    let mut rows = writer(args.format, stream.schema(), args.output.as_ref())?;
     while let Some(batch) = stream.next().await {
         rows.add(&batch?)?;
     }
     rows.end()
-}
-
-fn create(path: &PathBuf) -> Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn open(path: Option<&PathBuf>) -> Result<Box<dyn Write + Send>> {
-    Ok(match path {
-        Some(path) => Box::new(create(path)?),
-        None => Box::new(io::BufWriter::new(io::stdout())),
-    })
-}
-
-/// Something that takes batches and ends.
-trait Rows {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()>;
-    fn end(self: Box<Self>) -> Result<()>;
-}
-
-impl Rows for ArrowWriter<File> {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.write(batch)?)
-    }
-    fn end(self: Box<Self>) -> Result<()> {
-        self.close()?;
-        Ok(())
-    }
-}
-
-/// CSV has no escapes of its own: control characters are shown as on a terminal.
-struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>);
-
-impl Rows for CsvRows {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.0.write(&plain_batch(batch, usize::MAX)?)?)
-    }
-    fn end(self: Box<Self>) -> Result<()> {
-        Ok(self.0.into_inner().flush()?)
-    }
-}
-
-impl Rows for arrow::json::Writer<PlainJson<Box<dyn Write + Send>>, LineDelimited> {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.write(batch)?)
-    }
-    fn end(mut self: Box<Self>) -> Result<()> {
-        self.finish()?;
-        Ok(self.into_inner().flush()?)
-    }
-}
-
-/// A table needs all rows before it knows its widths: it shows only so many.
-struct TableRows {
-    schema: SchemaRef,
-    rows: Vec<RecordBatch>,
-    shown: usize,
-    left_out: usize,
-    out: Box<dyn Write + Send>,
-}
-
-const TABLE_ROWS: usize = 1000;
-
-impl Rows for TableRows {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let take = batch.num_rows().min(TABLE_ROWS - self.shown);
-        self.shown += take;
-        self.left_out += batch.num_rows() - take;
-        self.rows.push(plain_batch(&batch.slice(0, take), 200)?);
-        Ok(())
-    }
-    fn end(mut self: Box<Self>) -> Result<()> {
-        if self.rows.is_empty() {
-            self.rows.push(RecordBatch::new_empty(Arc::clone(&self.schema)));
-        }
-        writeln!(self.out, "{}", pretty_format_batches(&self.rows)?)?;
-        if self.left_out > 0 && io::stderr().is_terminal() {
-            eprintln!("{} more rows are not shown; --format csv or json has them all", self.left_out);
-        } else if self.left_out > 0 {
-            writeln!(self.out, "({} more rows are not shown)", self.left_out)?;
-        }
-        Ok(self.out.flush()?)
-    }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use tripline_alert::{Alert, Lifecycle, Severity, Status};
+use tripline_ingest::SourceOptions;
 
 use super::findings::Findings;
 use super::output::thousands;
@@ -129,22 +130,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
 
 /// The files to read, with the settings of the config's source that names them; and whether a PATH could not be used.
 pub fn find_inputs(paths: &[String], config: &crate::config::Config) -> Result<(Vec<InputFile>, bool)> {
-    // Settings of the config's sources apply to the files they name, wherever PATH found them.
-    let sources = config
-        .sources
-        .iter()
-        .map(|s| Ok((s.path.display().to_string(), s.options().map_err(|(_, e)| anyhow::anyhow!(e))?)));
-    let sources = sources.collect::<Result<Vec<_>>>()?;
-    let mut patterns = Vec::new();
-    for path in paths {
-        let options = sources
-            .iter()
-            .find(|(source, _)| path.starts_with(source.as_str()))
-            .map(|(_, o)| o.clone())
-            .unwrap_or_default();
-        patterns.push((path.clone(), options));
-    }
-    let (files, problems) = find_files(&patterns);
+    let (files, problems) = find_files(&patterns(paths, config)?);
     for problem in &problems {
         eprintln!("warning: {problem}");
     }
@@ -152,6 +138,21 @@ pub fn find_inputs(paths: &[String], config: &crate::config::Config) -> Result<(
         bail!("there is nothing to scan in {}", paths.join(", "));
     }
     Ok((files, problems.iter().any(|p| p.is_named_in(paths))))
+}
+
+/// Paths with the settings of the config's source that each belongs to.
+pub fn patterns(paths: &[String], config: &crate::config::Config) -> Result<Vec<(String, SourceOptions)>> {
+    let options = |path: &String| config.options_for(path).map_err(anyhow::Error::msg);
+    paths.iter().map(|path| Ok((path.clone(), options(path)?))).collect()
+}
+
+/// The same; without paths, the config's sources.
+pub fn patterns_or_sources(paths: &[String], config: &crate::config::Config) -> Result<Vec<(String, SourceOptions)>> {
+    if !paths.is_empty() {
+        return patterns(paths, config);
+    }
+    let options = |source: &crate::config::Source| source.options().map_err(|(_, why)| anyhow::Error::msg(why));
+    config.sources.iter().map(|source| Ok((source.path.display().to_string(), options(source)?))).collect()
 }
 
 fn print_json(alert: &Alert) -> Result<()> {

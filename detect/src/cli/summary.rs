@@ -46,6 +46,7 @@ pub fn render(scanned: &ScanSummary, exceptions: &Exceptions, time: Duration) ->
         (c.invalid_utf8_lines, "lines were not UTF-8; the invalid bytes are shown as U+FFFD"),
         (c.nul_bytes, "NUL bytes were passed over"),
         (c.blank_lines, "lines were blank"),
+        (c.other_layer, "requests are logged by the layer that counts for their host, too: here they do not count"),
         (c.heading_lines, "lines were headings or comments"),
     ];
     for (n, what) in counted.into_iter().filter(|(n, _)| *n > 0) {

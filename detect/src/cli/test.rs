@@ -33,7 +33,7 @@ pub struct Args {
 pub async fn main(args: Args) -> Result<Outcome> {
     let shipped = Loaded::shipped().rules;
     let config = args.config.as_ref().map(|path| Config::read(path, std::env::vars())).transpose()?;
-    let (lookups, unreadable) = config.map(|c| Lookups::read(&c.lookups)).unwrap_or_default();
+    let (lookups, unreadable) = Lookups::read(&config.unwrap_or_default());
     for problem in &unreadable {
         eprintln!("{problem}\n");
     }

@@ -36,6 +36,7 @@ use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
 use super::validate::Tables;
 use super::window::{Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type};
 use crate::diagnostic::Diagnostic;
+use crate::enrichment;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
 
@@ -64,6 +65,8 @@ pub struct CompiledRule {
     pub baselines: BTreeMap<String, Arc<BaselineSlot>>,
     /// The columns of `requests` that it reads.
     pub columns: Vec<String>,
+    /// Of the files that functions in it ask.
+    asks: String,
     /// See [`cost::distinct_calls`].
     pub(super) distinct_calls: Vec<String>,
     /// Everything above the lowest aggregates.
@@ -109,7 +112,7 @@ pub async fn compile(
     let table: Arc<dyn TableProvider> = Arc::new(input.table().map_err(explain)?);
     let planner = WindowPlanner::new(Mode::Stream, BTreeMap::from([("requests".to_owned(), table)]), keep);
     let planner = Arc::new(planner);
-    let state = session(Mode::Stream, Arc::clone(&planner), 1);
+    let state = session(Mode::Stream, Arc::clone(&planner), 1, lookups.enrichment());
 
     let mut slots = BTreeMap::new();
     let context = SessionContext::new_with_state(state.clone());
@@ -163,10 +166,18 @@ pub async fn compile(
         splits,
         baselines: slots,
         columns,
+        asks: asks(rule, lookups),
         distinct_calls,
         rest,
         context,
     })
+}
+
+/// What functions that the rule calls say depends on this.
+fn asks(rule: &Rule, lookups: &Lookups) -> String {
+    let sql = rule.sql.to_ascii_lowercase();
+    let asks = enrichment::FUNCTIONS.iter().any(|function| sql.contains(function));
+    if asks { lookups.enrichment().digest().to_owned() } else { String::new() }
 }
 
 /// Parses and plans a rule's SQL with its parameters, not optimised.
@@ -427,6 +438,7 @@ impl CompiledRule {
         let mut hash = Sha256::new();
         hash.update(datafusion::DATAFUSION_VERSION);
         hash.update(format!("{:?}", self.window));
+        hash.update(&self.asks);
         for split in &self.splits {
             hash.update(split.grouping.describe());
             split.aggregates.iter().for_each(|a| hash.update(a.describe()));

@@ -253,7 +253,7 @@ mod tests {
     /// The plan of a statement over `r`, whose rows are those of `requests`, and the lookup `partners`.
     async fn plan(sql: &str) -> String {
         let planner = Arc::new(WindowPlanner::new(Mode::Stream, BTreeMap::new(), None));
-        let state = session(Mode::Stream, planner, 1);
+        let state = session(Mode::Stream, planner, 1, &Arc::default());
         let context = SessionContext::new_with_state(state.clone());
         let requests = Slot::new(tripline_ingest::schema());
         context.register_table("r", Arc::new(requests.table().unwrap())).unwrap();

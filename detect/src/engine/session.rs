@@ -12,10 +12,11 @@ use datafusion::prelude::SessionConfig;
 
 use super::hostile::HostileValues;
 use super::window::{Mode, WindowPlanner};
+use crate::enrichment::Enrichment;
 use crate::functions;
 
 /// A session that plans with `planner`: the same SQL, functions and treatment of hostile values in both modes.
-pub fn session(mode: Mode, planner: Arc<WindowPlanner>, threads: usize) -> SessionState {
+pub fn session(mode: Mode, planner: Arc<WindowPlanner>, threads: usize, enrichment: &Arc<Enrichment>) -> SessionState {
     let mut config = SessionConfig::new();
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
@@ -42,7 +43,7 @@ pub fn session(mode: Mode, planner: Arc<WindowPlanner>, threads: usize) -> Sessi
             .with_physical_optimizer_rules(stream_physical_rules())
             .build(),
     };
-    functions::register(&mut state);
+    functions::register(&mut state, enrichment);
     state
 }
 

@@ -62,7 +62,7 @@ impl EvidencePlan {
         let input = Slot::new(input_schema());
         let table: Arc<dyn TableProvider> = Arc::new(input.table()?);
         let planner = WindowPlanner::new(Mode::Stream, BTreeMap::from([("requests".to_owned(), table)]), keep);
-        let state = session(Mode::Stream, Arc::new(planner), 1);
+        let state = session(Mode::Stream, Arc::new(planner), 1, lookups.enrichment());
         let context = SessionContext::new_with_state(state.clone());
         for (name, schema) in baselines {
             let slot = Slot::new(baseline::table_schema(schema));

@@ -1,24 +1,37 @@
-//! The SQL functions that Tripline adds to DataFusion's, one file a function; the list is here.
+//! The SQL functions that Tripline adds to DataFusion's, one file a function; the lists are here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{AggregateUDF, Documentation, ScalarUDF};
 
+use crate::enrichment::Enrichment;
+
+mod addresses;
+mod asn;
+mod country;
 #[cfg(test)]
 mod explosive;
+mod in_network;
 mod numeric;
 mod object_part;
 mod robust_z;
-mod tails;
 #[cfg(test)]
-mod tests;
+mod slt;
+mod tails;
 mod whole;
 
-/// Those of one row.
-fn scalars() -> Vec<ScalarUDF> {
-    let mut all = vec![object_part::udf(), robust_z::udf()];
+/// Those of one row. Those about addresses ask `enrichment`.
+fn scalars(enrichment: &Arc<Enrichment>) -> Vec<ScalarUDF> {
+    let mut all = vec![
+        object_part::udf(),
+        asn::udf(enrichment),
+        country::udf(enrichment),
+        in_network::udf(enrichment),
+        robust_z::udf(),
+    ];
     all.extend(tails::all());
     #[cfg(test)]
     all.push(explosive::udf());
@@ -32,15 +45,17 @@ fn aggregates() -> Vec<AggregateUDF> {
 
 /// What each of them says about itself, by name.
 pub fn documentation() -> BTreeMap<String, Documentation> {
-    let scalars = scalars().into_iter().filter_map(|f| Some((f.name().to_owned(), f.documentation()?.clone())));
-    let aggregates = aggregates().into_iter().filter_map(|f| Some((f.name().to_owned(), f.documentation()?.clone())));
-    scalars.chain(aggregates).collect()
+    let scalars = scalars(&Arc::default());
+    let scalars = scalars.iter().filter_map(|f| Some((f.name(), f.documentation()?)));
+    let aggregates = aggregates();
+    let aggregates = aggregates.iter().filter_map(|f| Some((f.name(), f.documentation()?)));
+    scalars.chain(aggregates).map(|(name, documentation)| (name.to_owned(), documentation.clone())).collect()
 }
 
 /// Adds them to a session.
-pub(crate) fn register(state: &mut SessionState) {
+pub(crate) fn register(state: &mut SessionState, enrichment: &Arc<Enrichment>) {
     // These fail only where a registry refuses functions altogether, which a session's does not.
-    for function in scalars() {
+    for function in scalars(enrichment) {
         let _replaced = state.register_udf(function.into());
     }
     for function in aggregates() {

@@ -16,8 +16,10 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::diagnostic::Diagnostic;
+use crate::enrichment::Enrichment;
+use crate::routes;
 
 mod read;
 
@@ -32,16 +34,22 @@ pub struct Lookup {
     pub rows: RecordBatch,
 }
 
-/// All lookup tables, by the names under which rules join them.
+/// All lookup tables, by the names under which rules join them, and what functions look up.
 #[derive(Debug, Clone, Default)]
-pub struct Lookups(BTreeMap<String, Lookup>);
+pub struct Lookups {
+    tables: BTreeMap<String, Lookup>,
+    enrichment: Arc<Enrichment>,
+}
 
 impl Lookups {
-    /// Reads the config's lookups. Those that cannot be read are problems; a rule that joins one of them will not run.
-    pub fn read(config: &[config::Lookup]) -> (Self, Vec<Diagnostic>) {
-        let mut lookups = Self::default();
-        let mut problems = Vec::new();
-        for lookup in config {
+    /// Reads the config's lookups, and makes one of its routes. Those that cannot be read are problems; a rule that joins one of
+    /// them will not run.
+    pub fn read(config: &Config) -> (Self, Vec<Diagnostic>) {
+        let of_routes = Lookup { path: PathBuf::from("[[route]]"), rows: routes::table(config, &config.apis) };
+        let (enrichment, mut problems) = Enrichment::read(config);
+        let tables = [(routes::TABLE.to_owned(), of_routes)].into();
+        let mut lookups = Self { tables, enrichment: Arc::new(enrichment) };
+        for lookup in &config.lookups {
             problems.extend(lookups.add(&lookup.name, &lookup.path).err());
         }
         (lookups, problems)
@@ -51,9 +59,12 @@ impl Lookups {
     pub fn read_folder(&mut self, folder: &Path) -> std::result::Result<(), Diagnostic> {
         for file in tripline_ingest::discover(&folder.display().to_string()).files {
             let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            check_name(&name).map_err(|message| {
-                Diagnostic::new(&file.display().to_string(), "", None, message).with_help("rename the file")
-            })?;
+            // (a rule's test may say what its routes are)
+            if name != routes::TABLE {
+                check_name(&name).map_err(|message| {
+                    Diagnostic::new(&file.display().to_string(), "", None, message).with_help("rename the file")
+                })?;
+            }
             self.add(&name, &file)?;
         }
         Ok(())
@@ -61,34 +72,47 @@ impl Lookups {
 
     fn add(&mut self, name: &str, path: &Path) -> std::result::Result<(), Diagnostic> {
         let rows = read::read(path)?;
-        self.0.insert(name.to_owned(), Lookup { path: path.to_owned(), rows });
+        self.tables.insert(name.to_owned(), Lookup { path: path.to_owned(), rows });
         Ok(())
     }
 
     /// Adds those of `config` that are missing here from `old`.
     pub fn fill_from(&mut self, old: &Self, config: &[config::Lookup]) {
-        for lookup in config.iter().filter(|l| !self.0.contains_key(&l.name)).collect::<Vec<_>>() {
-            if let Some(table) = old.0.get(&lookup.name) {
-                self.0.insert(lookup.name.clone(), table.clone());
+        if self.enrichment.is_incomplete() {
+            self.enrichment = Arc::clone(&old.enrichment);
+        }
+        for lookup in config.iter().filter(|l| !self.tables.contains_key(&l.name)).collect::<Vec<_>>() {
+            if let Some(table) = old.tables.get(&lookup.name) {
+                self.tables.insert(lookup.name.clone(), table.clone());
             }
         }
     }
 
     /// Names of the tables that are others in `new`, or missing here or there.
     pub fn differing(&self, new: &Self) -> Vec<String> {
-        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(new.0.keys()).collect();
-        let rows = |lookups: &Self, name: &String| lookups.0.get(name).map(|l| l.rows.clone());
-        names.into_iter().filter(|name| rows(self, name) != rows(new, name)).cloned().collect()
+        let names: std::collections::BTreeSet<&String> = self.tables.keys().chain(new.tables.keys()).collect();
+        let rows = |lookups: &Self, name: &String| lookups.tables.get(name).map(|l| l.rows.clone());
+        let mut names: Vec<String> =
+            names.into_iter().filter(|name| rows(self, name) != rows(new, name)).cloned().collect();
+        if self.enrichment != new.enrichment {
+            names.push("[networks] or [mmdb]".to_owned());
+        }
+        names
+    }
+
+    /// What functions look up.
+    pub fn enrichment(&self) -> &Arc<Enrichment> {
+        &self.enrichment
     }
 
     /// The tables with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Lookup)> {
-        self.0.iter().map(|(name, lookup)| (name.as_str(), lookup))
+        self.tables.iter().map(|(name, lookup)| (name.as_str(), lookup))
     }
 
     /// Makes them tables of a session.
     pub fn register(&self, context: &SessionContext) -> Result<()> {
-        for (name, lookup) in &self.0 {
+        for (name, lookup) in &self.tables {
             let table = MemTable::try_new(lookup.rows.schema(), vec![vec![lookup.rows.clone()]])?;
             context.register_table(name.as_str(), Arc::new(table))?;
         }
@@ -123,7 +147,7 @@ pub fn check_name(name: &str) -> std::result::Result<(), String> {
             "{name:?} is not a table's name: a lookup's has lower-case letters, digits and _, and begins with a letter"
         ));
     }
-    if ["requests", "hop", "tumble"].contains(&name) {
+    if ["requests", "hop", "tumble", routes::TABLE].contains(&name) {
         return Err(format!("{name} is built in: a lookup needs another name"));
     }
     let Token::Word(word) = Token::make_word(name, None) else { return Ok(()) };

@@ -14,6 +14,8 @@ pub struct SourceCounts {
     pub rows: u64,
     /// Lines that are not.
     pub rejects: u64,
+    /// Requests that do not count here, because another layer's do for their host.
+    pub other_layer: u64,
     /// Requests that came too late for at least one window.
     pub late: u64,
     /// Files that are followed.
@@ -58,6 +60,7 @@ impl Counts {
         if let Some(source) = self.source(batch.source) {
             source.rows += rows;
             source.rejects += rejects.len() as u64;
+            source.other_layer += batch.batch.counters.other_layer;
         }
         if !rejects.is_empty() {
             let format = format().unwrap_or_else(|| "unknown".to_owned());

@@ -130,6 +130,11 @@ impl Scrape {
         };
         page.counter("tripline_source_requests", "Lines that are requests", each(|s| s.rows))?;
         page.counter("tripline_source_rejected_lines", "Lines that are none", each(|s| s.rejects))?;
+        page.counter(
+            "tripline_source_other_layer_requests",
+            "Requests of which another layer's row counts",
+            each(|s| s.other_layer),
+        )?;
         page.counter("tripline_source_late_requests", "Requests too late for a window of theirs", each(|s| s.late))?;
         page.gauge("tripline_source_files", "Files that are followed", each(|s| s.files))?;
         page.gauge("tripline_source_unread_files", "Files with lines that are not read yet", each(|s| s.unread))?;

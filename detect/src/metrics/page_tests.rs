@@ -13,7 +13,15 @@ const SECOND: i64 = 1_000_000;
 fn scrape() -> Scrape {
     let mut counts = Counts::new(&["/var/log/\"a\\b\"\n".into()]);
     counts.sources.values_mut().for_each(|source| {
-        *source = SourceCounts { rows: 10, rejects: 2, late: 1, files: 3, unread: 1, newest: Some(97 * SECOND) };
+        *source = SourceCounts {
+            rows: 10,
+            rejects: 2,
+            other_layer: 4,
+            late: 1,
+            files: 3,
+            unread: 1,
+            newest: Some(97 * SECOND),
+        };
     });
     counts.rejects.insert(("combined".to_owned(), "bad_status"), 2);
     counts.alerts.insert(("a/b".into(), Status::Firing), 1);

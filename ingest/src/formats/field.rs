@@ -2,7 +2,7 @@
 
 use super::json_scan::{Members, Value};
 use super::request;
-use crate::escape::unescape;
+use crate::escape::{percent_decoded, unescape};
 use crate::identity::{without_last_port, without_port};
 use crate::reject::RejectReason;
 use crate::row::{Row, Text, present};
@@ -189,7 +189,7 @@ impl<'k, 'a> Found<'k, 'a> {
     fn header(&mut self, field: Field, row: &mut Row<'a>) -> Text<'a> {
         let text = self.text(field, row)?;
         present(match self.decode {
-            Decode::Percent | Decode::Akamai if text.contains('%') => percent_decoded(text, row),
+            Decode::Percent | Decode::Akamai if text.contains('%') => row.arena.alloc_str(&percent_decoded(text)),
             Decode::Plus if text.contains('+') => row.arena.alloc_str(&text.replace('+', " ")),
             _ => text,
         })
@@ -341,25 +341,6 @@ fn timestamp(value: Value<'_>, row: &mut Row<'_>) -> Option<i64> {
         Value::Text(text) => time::logged(text.as_bytes(), &mut row.times),
         _ => None,
     }
-}
-
-/// `%20` → ` `; what is no escape stays, what is not UTF-8 becomes U+FFFD.
-fn percent_decoded<'a>(text: &str, row: &Row<'a>) -> &'a str {
-    let mut rest = text.as_bytes();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let [first, after @ ..] = rest {
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push(crate::escape::hex(*high) << 4 | crate::escape::hex(*low));
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    row.arena.alloc_str(&String::from_utf8_lossy(&bytes))
 }
 
 /// Puts a value into `extra` under its key.

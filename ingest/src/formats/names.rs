@@ -48,6 +48,7 @@ fn apache(name: &str) -> Meaning {
                 "referer" => (Referer, 0),
                 "user-agent" => (UserAgent, 0),
                 "x-forwarded-for" => (ForwardedFor, 0),
+                "forwarded" => (ForwardedFor, 1),
                 "x-request-id" => (RequestId, 0),
                 _ => return Meaning::Extra,
             }

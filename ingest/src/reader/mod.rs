@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::input::{Compression, Input};
 use crate::position::{FileId, HASHED, Position, Trail, hash, key};
 use crate::probe::Probe;
-use crate::reject::{Reject, RejectReason};
+use crate::reject::RejectReason;
 use crate::reread::Reread;
 use crate::source::SourceOptions;
 
@@ -134,7 +134,15 @@ impl LogReader {
         let metadata = input.metadata().map_err(failed)?;
         let identity = Identity::new(options).map_err(ReadError::Options)?;
         let lateness = options.lateness.unwrap_or(format.default_lateness());
-        let parser = Arc::new(Parser { format, identity, source: path.to_string_lossy().into_owned() });
+        let source = path.to_string_lossy().into_owned();
+        let parser = Arc::new(Parser {
+            format,
+            identity,
+            templates: options.templates.clone(),
+            privacy: options.privacy.clone(),
+            layer: options.layer.clone(),
+            source,
+        });
         Ok(Self {
             key: key(path, &metadata, generation),
             file: FileId::of(&metadata),
@@ -250,7 +258,7 @@ impl LogReader {
             Kind::Nuls => batch.counters = Counters { nul_bytes: bytes, ..Counters::default() },
             Kind::Lines | Kind::CutShort => {
                 batch.lines = 1;
-                batch.rejects.push(Reject::new(block.offset, RejectReason::CutShort, &block.bytes));
+                batch.rejects.push(self.parser.reject(block.offset, RejectReason::CutShort, &block.bytes));
             }
         }
         batch.offset = block.offset;

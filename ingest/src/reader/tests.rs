@@ -7,6 +7,7 @@ use arrow::compute::concat_batches;
 use proptest::prelude::*;
 
 use super::*;
+use crate::reject::Reject;
 use crate::table::{columns, schema};
 
 /// Lines good and bad, with all line ends, holes and bytes that are not UTF-8.

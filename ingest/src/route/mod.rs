@@ -1,10 +1,19 @@
 //! From a request's path and query to its route (`/v1/users/{id}`), its object (`42`: what the variable parts named) and
-//! how many records it asked for. Pure rules, never learnt: the same line gives the same answer in every mode.
+//! how many records it asked for. Pure rules, never learnt: the same line gives the same answer in every mode. Where the config has
+//! templates ([`Templates`]), they say it of the paths that they match.
 
 mod query;
 mod segment;
+mod template;
+mod templates;
 
+use std::ops::Range;
+
+use query::Params;
 use segment::{Class, Variable, class_of, variable};
+
+pub use template::Template;
+pub use templates::Templates;
 
 /// Path segments that are looked at; the rest becomes `*`.
 const MAX_SEGMENTS: usize = 32;
@@ -20,6 +29,8 @@ const PLACEHOLDER: &str = "{id}";
 pub struct Scratch {
     route: String,
     object: String,
+    /// Where the values of a template's variables stand.
+    values: Vec<Range<usize>>,
 }
 
 /// What [`route_and_object`] finds.
@@ -35,10 +46,34 @@ pub struct Routed<'r> {
 
 /// Splits a path into template and object, and reads the query's id parameters and record counts.
 pub fn route_and_object<'r>(path: &'r str, query: Option<&'r str>, scratch: &'r mut Scratch) -> Routed<'r> {
-    let Scratch { route, object } = scratch;
+    routed(None, None, path, query, scratch)
+}
+
+/// The same by `templates`, where one of them matches. Host names count as [`Template::host`] says.
+pub fn routed<'r>(
+    templates: Option<&'r Templates>,
+    host: Option<&str>,
+    path: &'r str,
+    query: Option<&'r str>,
+    scratch: &'r mut Scratch,
+) -> Routed<'r> {
+    let Scratch { route, object, values } = scratch;
     let mut object = Object { first: None, joined: false, buffer: object };
-    let route = template(path, route, &mut object);
-    let records = query.and_then(|query| query::read(query, |value| object.add(value)));
+    let found = templates.and_then(|templates| templates.find(host, path, values));
+    let route = match found {
+        None => template(path, route, &mut object),
+        Some(found) => {
+            let named = values.iter().zip(&found.is_object).filter(|(_, is_object)| **is_object);
+            named.for_each(|(value, _)| object.add(&path[value.clone()]));
+            found.text.as_str()
+        }
+    };
+    let params = match (found.and_then(|found| found.params.as_deref()), templates) {
+        (Some(named), _) => Params::Only(named),
+        (None, Some(templates)) => Params::Recognised(&templates.params),
+        (None, None) => Params::Recognised(&[]),
+    };
+    let records = query.and_then(|query| query::read(query, params, |value| object.add(value)));
     Routed { route, object: object.finish(), records }
 }
 
@@ -116,5 +151,7 @@ impl<'r> Object<'r, '_> {
     }
 }
 
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;

@@ -17,9 +17,18 @@ enum Meaning {
     Other,
 }
 
+/// Which parameters name the object.
+#[derive(Clone, Copy)]
+pub(super) enum Params<'p> {
+    /// Those whose names say so, and these.
+    Recognised(&'p [String]),
+    /// These.
+    Only(&'p [String]),
+}
+
 /// Gives the values of id parameters to `object`, in the order of the query, and returns how many records are asked for:
 /// the length of a list of ids, else a limit.
-pub(super) fn read<'q>(query: &'q str, mut object: impl FnMut(&'q str)) -> Option<u32> {
+pub(super) fn read<'q>(query: &'q str, params: Params<'_>, mut object: impl FnMut(&'q str)) -> Option<u32> {
     let mut listed = None;
     let mut limit = None;
     let mut rest = query;
@@ -29,7 +38,13 @@ pub(super) fn read<'q>(query: &'q str, mut object: impl FnMut(&'q str)) -> Optio
             && !value.is_empty()
         {
             let meaning = meaning(name);
-            if meaning == Meaning::Object || meaning == Meaning::Objects {
+            let is_object = match params {
+                Params::Recognised(more) => {
+                    matches!(meaning, Meaning::Object | Meaning::Objects) || more.iter().any(|more| more == name)
+                }
+                Params::Only(named) => named.iter().any(|named| named == name),
+            };
+            if is_object {
                 object(value);
             }
             match meaning {

@@ -26,7 +26,7 @@ pub mod look;
 pub mod pane;
 pub mod rolling;
 mod sift;
-mod sketch;
+pub mod sketch;
 pub mod source;
 mod table;
 mod view;

@@ -34,6 +34,7 @@ pub(super) fn meaning(key: &str) -> Meaning {
         "client" => (Peer, 3),
         "http_x_forwarded_for" => (ForwardedFor, 0),
         "x_forwarded_for" => (ForwardedFor, 1),
+        "http_forwarded" => (ForwardedFor, 2),
         "remote_user" => (User, 0),
         "user" => (User, 1),
         "request_id" => (RequestId, 0),
