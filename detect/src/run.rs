@@ -211,7 +211,7 @@ impl Follower {
             counts: Counts::new(&patterns),
             patterns,
             tailer: Tailer::new(sources, positions.clone()),
-            destinations: routes(config),
+            destinations: routes(config)?,
             waker: None,
             clock: EventClock::default(),
             positions,

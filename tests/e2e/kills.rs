@@ -73,8 +73,6 @@ HAVING count(*) >= 300
 
 fn site(receiver: &Receiver) -> Site {
     let site = Site::counting(receiver);
-    // What a storm withholds depends on what is open when a commit comes.
-    site.edit_config("[rules]", "[alerts]\nstorm = 100000\n\n[rules]");
     site.write("rules/slices/rule.sql", SLICES);
     site.write("rules/usual/rule.sql", USUAL);
     site.write("rules/burst/rule.sql", BURST);

@@ -170,6 +170,7 @@ async fn send_test(state: &StateArgs, name: &str) -> Result<Outcome> {
         phase: Phase::Closed,
         values: Map::from_iter([("requests".to_owned(), json!(1))]),
         detected_at: us,
+        watermark: us,
         owasp: Vec::new(),
         attack: Vec::new(),
         quiet: 0,

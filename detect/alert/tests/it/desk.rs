@@ -3,7 +3,7 @@
 use tripline_alert::desk::{Desk, DeskError, Filter, Precision, Verdict};
 use tripline_alert::{Commit, Finding, Handling, Mode, Outbox, Route, Severity, Silence, Status, Store};
 
-use crate::store::sql;
+use crate::store::{TO_VERSION_3, sql};
 use crate::support::{MINUTE, commit, finding};
 
 const ALL: Filter = Filter { resolved: true, rule: None, limit: 100_000 };
@@ -207,10 +207,11 @@ fn open_alerts_of_the_version_before_are_listed() {
     let (dir, mut store) = open();
     store.commit(&commit(vec![finding("a", 0, 5)], 5, T0)).unwrap();
     drop(store);
+    sql(dir.path(), TO_VERSION_3);
     sql(
         dir.path(),
-        "DROP TRIGGER outbox_forgets; DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence;
-         DROP TABLE resolve_request; DROP TABLE attempt; DROP TABLE breaker; PRAGMA user_version = 2",
+        "DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence; DROP TABLE resolve_request; DROP TABLE attempt;
+         DROP TABLE breaker; PRAGMA user_version = 2",
     );
     let mut store = Store::open(dir.path()).unwrap();
     let [record] = desk(&dir).list(&ALL).unwrap().try_into().unwrap();
