@@ -1,6 +1,5 @@
 //! `[alerts]` and `[[destination]]`: from what the config says to what delivers.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -103,10 +102,6 @@ pub fn destinations(config: &Config) -> Result<Vec<alert::Destination>, Destinat
         ca_file: d.ca_file.clone(),
         client_certificate_file: d.client_certificate_file.clone(),
     });
-    let mut names = BTreeSet::new();
-    if let Some(twice) = config.destinations.iter().find(|d| !names.insert(&d.name)) {
-        return Err(DestinationError { name: twice.name.clone(), fault: Fault::Duplicate });
-    }
     routes(config)?;
     settings.map(|s| alert::Destination::new(&s, |name| std::env::var(name).ok())).collect()
 }

@@ -12,7 +12,7 @@
 //!    from the future.
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
 //!    keeps what `run` has read as Parquet, and reads it where logs are read; [`baselines`] keeps what baselines have learnt.
-//! 7. [`metrics`] tells how `run` goes.
+//! 7. [`metrics`] tells how `run` goes; [`scope`] says which requests an incident is about.
 //! 8. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
@@ -45,5 +45,6 @@ pub mod reload;
 pub mod rules;
 pub mod run;
 pub mod scan;
+pub mod scope;
 pub mod setup;
 pub mod size;

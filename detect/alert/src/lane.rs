@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::alert::Alert;
 use crate::breaker::{Breaker, Bucket, Turn};
@@ -291,7 +292,8 @@ async fn post(transport: &Transport, id: &str, alerts: &[Alert], now_ms: i64) ->
     let result = match transport.destination().request(alerts, id, now_ms) {
         Ok(request) => {
             let _ = reach(Step::BeforeSend);
-            transport.post(id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
+            let span = tracing::debug_span!("delivery", destination = transport.destination().name, id);
+            transport.post(id, now_ms.div_euclid(1_000), request).instrument(span).await.map_err(Failure::Unsent)
         }
         Err(e) => Err(Failure::Unreadable(e.to_string())),
     };

@@ -9,9 +9,8 @@ use tripline_alert::outbox::{Again, Attempt, Entry, Kept};
 use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
 
 use super::Outcome;
-use super::alerts::{json_lines, table};
 use super::output::{plain, time};
-use super::state::{Format, StateArgs};
+use super::state::{Format, StateArgs, json_lines, table};
 use crate::run::now_ms;
 
 /// Arguments of `outbox`.

@@ -17,7 +17,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use futures::StreamExt;
 
 use super::Outcome;
-use super::output::{PlainJson, plain_batch};
+use super::output::{PlainJson, harmless_batch, plain_batch};
 use super::setup::RuleArgs;
 use crate::diagnostic::Diagnostic;
 use crate::input::find_files;
@@ -57,12 +57,16 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
+/// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For people
     Table,
     /// With a header line
     Csv,
+    /// The same for a spreadsheet: no text is a formula
+    #[value(skip)]
+    Spreadsheet,
     /// One JSON object a row
     Json,
     /// For pandas, DuckDB and the like
@@ -112,7 +116,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     };
     let explain = |e| Diagnostic::from_datafusion(&origin, &text, &e);
     let stream = session.stream(plan.map_err(explain)?).await.map_err(explain)?;
-    write_rows(&args, stream).await?;
+    write_rows(args.format, args.output.as_ref(), stream).await?;
     let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
     for problem in problems.iter() {
         eprintln!("warning: {problem}");
@@ -146,18 +150,26 @@ fn what(args: &Args, rules: &[Rule]) -> Result<What> {
     }
 }
 
-async fn write_rows(args: &Args, mut stream: SendableRecordBatchStream) -> Result<()> {
+/// Writes rows to a file, or to stdout.
+pub(super) async fn write_rows(
+    format: Format,
+    output: Option<&PathBuf>,
+    mut stream: SendableRecordBatchStream,
+) -> Result<()> {
     let schema = stream.schema();
-    let mut rows: Box<dyn Rows> = match (args.format, &args.output) {
+    let mut rows: Box<dyn Rows> = match (format, output) {
         (Format::Parquet, None) => bail!("parquet is not for a terminal: name a file with --output"),
         (Format::Parquet, Some(path)) => Box::new(ArrowWriter::try_new(create(path)?, schema, None)?),
         (Format::Table, output) => {
-            Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output.as_ref())? })
+            Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output)? })
         }
-        (Format::Csv, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output.as_ref())?))),
-        (Format::Json, output) => Box::new(
-            WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(PlainJson(open(output.as_ref())?)),
-        ),
+        (Format::Csv, output) => {
+            Box::new(CsvRows(arrow::csv::Writer::new(open(output)?), |batch| plain_batch(batch, usize::MAX)))
+        }
+        (Format::Spreadsheet, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output)?), harmless_batch)),
+        (Format::Json, output) => {
+            Box::new(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(PlainJson(open(output)?)))
+        }
     };
     while let Some(batch) = stream.next().await {
         rows.add(&batch?)?;
@@ -193,11 +205,11 @@ impl Rows for ArrowWriter<File> {
 }
 
 /// CSV has no escapes of its own: control characters are shown as on a terminal.
-struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>);
+struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>, fn(&RecordBatch) -> Result<RecordBatch>);
 
 impl Rows for CsvRows {
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.0.write(&plain_batch(batch, usize::MAX)?)?)
+        Ok(self.0.write(&(self.1)(batch)?)?)
     }
     fn end(self: Box<Self>) -> Result<()> {
         Ok(self.0.into_inner().flush()?)
