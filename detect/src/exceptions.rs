@@ -10,6 +10,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use globset::Glob;
 use std::sync::Arc;
+use tripline_alert::CheckpointRow;
 
 use crate::config;
 use crate::diagnostic::Diagnostic;
@@ -85,14 +86,14 @@ impl Exceptions {
     }
 
     /// Goes on counting from what is kept.
-    pub fn restore(&mut self, kept: &[(Vec<u8>, Vec<u8>)]) {
+    pub fn restore(&mut self, kept: &[CheckpointRow]) {
         for exception in &mut self.list {
             exception.hits += hits_of(kept, &exception.config);
         }
     }
 
     /// What to keep: the counts that are not as `kept`.
-    pub fn changed(&self, kept: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn changed(&self, kept: &mut Vec<CheckpointRow>) -> Vec<CheckpointRow> {
         let all: Vec<_> = self.list.iter().map(|e| (key(&e.config), e.hits.to_string().into_bytes())).collect();
         let changed = all.iter().filter(|row| !kept.contains(row)).cloned().collect();
         *kept = all;
@@ -119,7 +120,7 @@ fn key(exception: &config::Exception) -> Vec<u8> {
 }
 
 /// The rows that an exception has covered, by what is kept.
-pub fn hits_of(kept: &[(Vec<u8>, Vec<u8>)], exception: &config::Exception) -> u64 {
+pub fn hits_of(kept: &[CheckpointRow], exception: &config::Exception) -> u64 {
     let key = key(exception);
     let value = kept.iter().find(|(k, _)| *k == key).map(|(_, value)| String::from_utf8_lossy(value));
     value.and_then(|text| text.parse().ok()).unwrap_or_default()

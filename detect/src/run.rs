@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
-use tripline_alert::{Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
+use tripline_alert::{CheckpointRow, Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
 use tripline_ingest::{Position, RejectReason, Source, Tailer, Wake};
 
 use crate::baselines::Baselines;
@@ -127,7 +127,7 @@ struct Follower {
     engine: Engine,
     exceptions: Exceptions,
     /// What the state file knows of their counts.
-    counted: Vec<(Vec<u8>, Vec<u8>)>,
+    counted: Vec<CheckpointRow>,
     history: Option<History>,
     baselines: Baselines,
     evidence: Collector,

@@ -133,7 +133,7 @@ mod tests {
 
     const HOUR: i64 = 3_600_000_000;
 
-    fn alert(entity: Value, first_seen: &str, status: &str) -> Alert {
+    fn alert(entity: &Value, first_seen: &str, status: &str) -> Alert {
         serde_json::from_value(json!({
             "id": format!("alr_{entity}"), "incident": "inc_1", "rule": "a/b", "title": "t", "severity": "high", "status": status,
             "entity": entity, "window": {"start": first_seen, "end": "2026-03-02T10:00:00Z"}, "first_seen": first_seen,
@@ -147,12 +147,12 @@ mod tests {
     fn conditions_say_what_the_alerts_do_and_no_text_breaks_out() {
         let at = "2026-03-02T09:00:00Z";
         let alerts = [
-            alert(json!({"client": "192.0.2.7", "route": "/a'b"}), at, "resolved"),
-            alert(json!({"client": "192.0.2.8", "route": "/a'b", "hour": 7}), at, "resolved"),
-            alert(json!({"client": "x') OR TRUE --"}), "2026-03-02T08:00:00Z", "resolved"),
-            alert(json!({"user": null}), at, "resolved"),
-            alert(json!({"cohort": "x"}), at, "resolved"),
-            alert(json!({"path": "/cut…"}), at, "resolved"),
+            alert(&json!({"client": "192.0.2.7", "route": "/a'b"}), at, "resolved"),
+            alert(&json!({"client": "192.0.2.8", "route": "/a'b", "hour": 7}), at, "resolved"),
+            alert(&json!({"client": "x') OR TRUE --"}), "2026-03-02T08:00:00Z", "resolved"),
+            alert(&json!({"user": null}), at, "resolved"),
+            alert(&json!({"cohort": "x"}), at, "resolved"),
+            alert(&json!({"path": "/cut…"}), at, "resolved"),
         ];
         let scope = Scope::of(&alerts).unwrap();
         assert_eq!(
@@ -162,13 +162,13 @@ mod tests {
         );
         assert_eq!(scope.unclear.len(), 2);
         assert_eq!((scope.until.unwrap() - scope.first_seen) / HOUR, 2);
-        assert_eq!(Scope::of(&[alert(json!({"client": "1"}), at, "updated")]).unwrap().until, None);
+        assert_eq!(Scope::of(&[alert(&json!({"client": "1"}), at, "updated")]).unwrap().until, None);
         assert_eq!(Scope::of(&alerts[4..]), None);
     }
 
     #[test]
     fn a_campaign_goes_back_to_where_nothing_was_for_a_while() {
-        let scope = Scope::of(&[alert(json!({"client": "1"}), "2026-03-02T09:00:00Z", "firing")]).unwrap();
+        let scope = Scope::of(&[alert(&json!({"client": "1"}), "2026-03-02T09:00:00Z", "firing")]).unwrap();
         let hours = |before: &[i64]| before.iter().map(|h| scope.first_seen - h * HOUR).collect::<Vec<_>>();
         let began = |before: &[i64]| scope.began(&hours(before), 24 * HOUR).map(|b| (scope.first_seen - b) / HOUR);
         assert_eq!(began(&[]), None);

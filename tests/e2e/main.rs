@@ -21,6 +21,8 @@ mod parse;
 mod rules;
 mod run;
 mod scan;
+mod secrets;
 mod sources;
 mod state;
 mod trouble;
+mod webhooks;

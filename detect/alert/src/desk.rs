@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::alert::{Alert, Status};
+use crate::checkpoint::CheckpointRow;
 use crate::error::StoreError;
 use crate::schema;
 use crate::silence::{self, Silence};
@@ -181,7 +182,7 @@ impl Desk {
     }
 
     /// What the running process keeps in a space of its checkpoint: small values by key.
-    pub fn kept(&self, space: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn kept(&self, space: &str) -> Result<Vec<CheckpointRow>, StoreError> {
         let sql = "SELECT key, value FROM checkpoint WHERE space = ?1 AND segment IS NULL ORDER BY key";
         let read = || {
             let mut select = self.db.prepare(sql)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::StoreError;
+use crate::failpoint::{Step, reach};
 use crate::finding::short_id;
 use crate::retry::LONGEST_DELAY_MS;
 use crate::schema;
@@ -238,7 +239,9 @@ impl Outbox {
             transaction.commit()?;
             Ok(batch)
         };
-        write().map_err(|e| StoreError::from_sqlite(&self.path, e))
+        let batch = write().map_err(|e| StoreError::from_sqlite(&self.path, e))?;
+        let _ = reach(Step::Gathered);
+        Ok(batch)
     }
 
     /// For a style that takes one alert a message: what was put together to go in one goes alone.
