@@ -145,6 +145,17 @@ const MIGRATIONS: &[&str] = &[
         first       INTEGER NOT NULL,
         PRIMARY KEY (destination, queue)
     ) WITHOUT ROWID;
+    -- Which destinations were told of an alert: they, and no others, are told of its end.
+    CREATE TABLE told (
+        alert       TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        PRIMARY KEY (alert, destination)
+    ) WITHOUT ROWID;
+    INSERT OR IGNORE INTO told (alert, destination)
+        SELECT json_extract(alert, '$.id'), destination FROM outbox WHERE json_valid(alert);
+    CREATE TRIGGER alert_forgets AFTER DELETE ON alert BEGIN
+        DELETE FROM told WHERE alert = old.id;
+    END;
     ALTER TABLE alert ADD COLUMN incident TEXT NOT NULL DEFAULT '';
     CREATE INDEX alert_incident ON alert (incident, changed_ms);
     UPDATE alert SET incident = 'inc_' || substr(id, 5);

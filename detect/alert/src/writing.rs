@@ -95,46 +95,65 @@ fn keep_episodes(
     Ok(())
 }
 
-/// Adds an alert's state to the outbox, once a destination; told again, it changes nothing.
+/// Adds an alert's state to the outbox, once a destination; told again, it changes nothing. The first that a destination is told of
+/// an alert fires there, and its end is told where anything was, whatever has become of severity and routes.
 fn enqueue(db: &Transaction<'_>, alert: &Alert, routes: &[Route], now_ms: i64) -> rusqlite::Result<()> {
-    let text = json::to_string(alert).map_err(to_sql)?;
-    let sequence = signed(alert.sequence);
-    for route in routes.iter().filter(|route| route.takes(alert)) {
-        let destination = &route.destination;
-        let id = alert.webhook_id(destination);
-        let (queue, due_ms) = match &route.grouping {
-            None => (alert.fingerprint.clone(), now_ms),
-            Some(grouping) => match turn(db, grouping, destination, alert, &id, now_ms)? {
-                Some(turn) => turn,
-                None => continue,
-            },
+    for route in routes {
+        let pair = params![alert.id, route.destination];
+        let told = db.prepare_cached("SELECT 1 FROM told WHERE alert = ?1 AND destination = ?2")?.exists(pair)?;
+        let status = match alert.status {
+            Status::Resolved if told => Status::Resolved,
+            Status::Updated if told && route.takes(alert) => Status::Updated,
+            Status::Firing | Status::Updated if route.takes(alert) => Status::Firing,
+            _ => continue,
         };
-        if alert.status == Status::Updated {
-            // The newer update says all that the older would have.
-            db.prepare_cached(
-                "DELETE FROM outbox WHERE destination = ?1 AND queue = ?2 AND fingerprint = ?3 AND episode_start = ?4
-                 AND status = 'updated' AND state = 'pending' AND batch IS NULL AND sequence < ?5",
-            )?
-            .execute(params![destination, queue, alert.fingerprint, alert.episode_start, sequence])?;
+        add(db, &Alert { status, ..alert.clone() }, route, now_ms)?;
+        if !told {
+            db.prepare_cached("INSERT INTO told (alert, destination) VALUES (?1, ?2)")?.execute(pair)?;
         }
-        db.prepare_cached(
-            "INSERT INTO outbox
-                 (id, destination, queue, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
-        )?
-        .execute(params![
-            id,
-            destination,
-            queue,
-            alert.fingerprint,
-            alert.episode_start,
-            sequence,
-            alert.status.name(),
-            text,
-            now_ms,
-            due_ms
-        ])?;
     }
+    Ok(())
+}
+
+/// Adds a message to the outbox.
+fn add(db: &Transaction<'_>, alert: &Alert, route: &Route, now_ms: i64) -> rusqlite::Result<()> {
+    let destination = &route.destination;
+    let sequence = signed(alert.sequence);
+    let id = alert.webhook_id(destination);
+    let (queue, due_ms) = match &route.grouping {
+        None => (alert.fingerprint.clone(), now_ms),
+        Some(grouping) => match turn(db, grouping, destination, alert, &id, now_ms)? {
+            Some(turn) => turn,
+            None => return Ok(()),
+        },
+    };
+    if alert.status == Status::Updated {
+        // The newer update says all that the older would have.
+        db.prepare_cached(
+            "DELETE FROM outbox WHERE destination = ?1 AND queue = ?2 AND fingerprint = ?3 AND episode_start = ?4
+             AND status = 'updated' AND state = 'pending' AND batch IS NULL AND sequence < ?5",
+        )?
+        .execute(params![destination, queue, alert.fingerprint, alert.episode_start, sequence])?;
+    }
+    let text = json::to_string(alert).map_err(to_sql)?;
+    let status = alert.status.name();
+    db.prepare_cached(
+        "INSERT INTO outbox
+             (id, destination, queue, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![
+        id,
+        destination,
+        queue,
+        alert.fingerprint,
+        alert.episode_start,
+        sequence,
+        status,
+        text,
+        now_ms,
+        due_ms
+    ])?;
     Ok(())
 }
 

@@ -66,7 +66,7 @@ enum Command {
     Precision,
     /// Keep alerts that match from being sent, for a while
     Silence {
-        /// NAME=VALUE, all of which must hold: rule, severity, id or a column of the entity; * in a value stands for any text
+        /// NAME=VALUE, all of which must hold: rule, severity, id, incident or a column of the entity; * in a value stands for any text
         #[arg(required = true)]
         matchers: Vec<String>,
         /// For how long, such as 2h
