@@ -10,6 +10,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use globset::Glob;
 use std::sync::Arc;
+use tripline_alert::CheckpointRow;
 
 use crate::config;
 use crate::diagnostic::Diagnostic;
@@ -84,6 +85,21 @@ impl Exceptions {
         }
     }
 
+    /// Goes on counting from what is kept.
+    pub fn restore(&mut self, kept: &[CheckpointRow]) {
+        for exception in &mut self.list {
+            exception.hits += hits_of(kept, &exception.config);
+        }
+    }
+
+    /// What to keep: the counts that are not as `kept`.
+    pub fn changed(&self, kept: &mut Vec<CheckpointRow>) -> Vec<CheckpointRow> {
+        let all: Vec<_> = self.list.iter().map(|e| (key(&e.config), e.hits.to_string().into_bytes())).collect();
+        let changed = all.iter().filter(|row| !kept.contains(row)).cloned().collect();
+        *kept = all;
+        changed
+    }
+
     /// Counts the rows that each exception covers.
     pub fn count(&mut self, rows: &RecordBatch) -> Result<()> {
         for exception in &mut self.list {
@@ -92,6 +108,22 @@ impl Exceptions {
         }
         Ok(())
     }
+}
+
+/// Where `run` keeps in its checkpoint how many rows each has covered.
+pub const SPACE: &str = "exceptions";
+
+/// What an exception is known by there: all that the user wrote. Changed, it is another one.
+fn key(exception: &config::Exception) -> Vec<u8> {
+    let config::Exception { rules, condition, owner, reason, expires } = exception;
+    serde_json::json!([rules, condition, owner, reason, expires.to_string()]).to_string().into_bytes()
+}
+
+/// The rows that an exception has covered, by what is kept.
+pub fn hits_of(kept: &[CheckpointRow], exception: &config::Exception) -> u64 {
+    let key = key(exception);
+    let value = kept.iter().find(|(k, _)| *k == key).map(|(_, value)| String::from_utf8_lossy(value));
+    value.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Whether an id is one of `patterns` (ids or globs).
@@ -110,7 +142,7 @@ fn parse(context: &SessionContext, exception: &config::Exception) -> Result<(Exp
 }
 
 /// Midnight (UTC) at which the exception ends, µs.
-fn end_us(exception: &config::Exception) -> i64 {
+pub fn end_us(exception: &config::Exception) -> i64 {
     let day = exception.expires.date.and_then(|d| {
         let number = |n: u8| i8::try_from(n).ok();
         jiff::civil::Date::new(i16::try_from(d.year).ok()?, number(d.month)?, number(d.day)?).ok()
@@ -177,6 +209,26 @@ mod tests {
         after.count_on(&before);
         after.count(&rows()).unwrap();
         assert_eq!(after.list.iter().map(|e| e.hits).collect::<Vec<_>>(), [4, 2]);
+    }
+
+    #[test]
+    fn a_restart_goes_on_counting() {
+        let rule = Rule::parse("a/b", "b.sql", "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT 1").unwrap();
+        let load = || {
+            let list = [exception("status = 404", "2026-03-10"), exception("status = 200", "2026-03-10")];
+            Exceptions::new(&list, std::slice::from_ref(&rule), "c", "").unwrap()
+        };
+        let mut before = load();
+        before.count(&rows()).unwrap();
+        let mut kept = Vec::new();
+        let stored = before.changed(&mut kept);
+        assert_eq!(stored.len(), 2);
+        assert_eq!(before.changed(&mut kept), []);
+        let mut after = load();
+        after.restore(&stored);
+        after.count(&rows()).unwrap();
+        assert_eq!(after.list.iter().map(|e| e.hits).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(hits_of(&stored, &exception("status = 200", "2026-03-11")), 0, "another one");
     }
 
     #[test]

@@ -179,6 +179,7 @@ impl Source {
             window: Window { start, end },
             values,
             detected_at: end,
+            watermark: end,
             owasp: Vec::new(),
             attack: Vec::new(),
             quiet: MINUTE,

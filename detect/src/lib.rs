@@ -13,7 +13,7 @@
 //! 6. [`scan`] does this once over files, [`run`] for ever over growing ones; [`query`] asks anything of whole logs; [`history`]
 //!    keeps what `run` has read as Parquet, and reads it where logs are read; [`baselines`] keeps what baselines have learnt.
 //! 7. [`surface`] tells which routes there are, and how they differ from an [`openapi`] file; what the config says of them are [`routes`].
-//! 8. [`metrics`] tells how `run` goes.
+//! 8. [`metrics`] tells how `run` goes; [`scope`] says which requests an incident is about.
 //! 9. [`cli`] is the command line, one file a command; [`config`] is `tripline.toml`; [`diagnostic`] is how errors look.
 //!
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
@@ -52,6 +52,7 @@ pub mod routes;
 pub mod rules;
 pub mod run;
 pub mod scan;
+pub mod scope;
 pub mod setup;
 pub mod size;
 pub mod surface;

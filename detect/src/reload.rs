@@ -3,7 +3,7 @@
 //! The config is read once, at the start; rules and lookups are read again. What is wrong is told, and costs as little as it
 //! can: a rule whose file holds no rule any more, or one that cannot run, stays in force as it was; so does a lookup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -98,6 +98,8 @@ pub struct Reloader {
     rules: Vec<Rule>,
     lookups: Lookups,
     watcher: Option<RuleWatcher>,
+    /// The config's text when it was last looked at.
+    text: Option<String>,
 }
 
 /// A set of rules that can take the place of the one before.
@@ -115,7 +117,8 @@ impl Reloader {
     /// For rules that were loaded from `files`.
     pub fn new(files: RuleFiles, setup: &Setup) -> Self {
         let Setup { config, rules, lookups, .. } = setup;
-        Self { files, config: config.clone(), rules: rules.clone(), lookups: lookups.clone(), watcher: None }
+        let text = files.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        Self { files, config: config.clone(), rules: rules.clone(), lookups: lookups.clone(), watcher: None, text }
     }
 
     /// The lookups in force.
@@ -128,8 +131,23 @@ impl Reloader {
         self.watcher = Some(RuleWatcher::new(&self.files, &self.config, hint));
     }
 
+    /// Says so if the config is another now: it is read once, at the start.
+    fn look_at_config(&mut self) {
+        let Some(path) = &self.files.config else { return };
+        let Ok(now) = std::fs::read_to_string(path) else { return };
+        if self.text.as_ref() != Some(&now) {
+            let sections = sections_that_differ(self.text.as_deref().unwrap_or_default(), &now);
+            self.text = Some(now);
+            if !sections.is_empty() {
+                let config = path.display();
+                tracing::warn!("{config} has changed in {}: that takes effect at the next start", sections.join(", "));
+            }
+        }
+    }
+
     /// Looks at the files. `Some` if they have changed; what is wrong with them is told here.
     pub async fn poll(&mut self) -> Option<Reloaded> {
+        self.look_at_config();
         if !self.watcher.as_mut()?.changed() {
             return None;
         }
@@ -149,6 +167,14 @@ impl Reloader {
         self.lookups.clone_from(&setup.lookups);
         (!difference.is_empty() || !lookups.is_empty()).then_some(Reloaded { setup, difference, lookups })
     }
+}
+
+/// Which sections of a config differ; one that is no TOML differs as a whole.
+fn sections_that_differ(before: &str, after: &str) -> Vec<String> {
+    let read = |text: &str| toml::from_str::<toml::Table>(text);
+    let (Ok(before), Ok(after)) = (read(before), read(after)) else { return vec!["a part that cannot be read".into()] };
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(|name| format!("[{name}]")).collect()
 }
 
 /// Loads everything anew and plans it. `rules` and `lookups` are those in force; `config` as it was read at the start. The

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
-use tripline_alert::{Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
+use tripline_alert::{CheckpointRow, Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
 use tripline_ingest::{Position, RejectReason, Source, Tailer, Wake};
 
 use crate::baselines::Baselines;
@@ -20,7 +20,7 @@ use crate::destinations::{destinations, routes};
 use crate::engine::{Engine, FileRows, Found, Stopwatch, checkpoint};
 use crate::event_clock::EventClock;
 use crate::evidence::{Block, Collector, Origin};
-use crate::exceptions::Exceptions;
+use crate::exceptions::{self, Exceptions};
 use crate::finding;
 use crate::health::{self, Health};
 use crate::history::{History, HistoryError, Step};
@@ -126,6 +126,8 @@ struct Follower {
     store: Store,
     engine: Engine,
     exceptions: Exceptions,
+    /// What the state file knows of their counts.
+    counted: Vec<CheckpointRow>,
     history: Option<History>,
     baselines: Baselines,
     evidence: Collector,
@@ -154,7 +156,7 @@ impl Follower {
     fn start(
         config: &Config,
         engine: Engine,
-        exceptions: Exceptions,
+        mut exceptions: Exceptions,
         rules: Reloader,
         shutdown: watch::Receiver<bool>,
         board: Arc<Board>,
@@ -197,6 +199,8 @@ impl Follower {
         for row in &history.lost {
             tracing::warn!(row = %String::from_utf8_lossy(&row.key).escape_default(), "requests are missing in the history: {}", row.reason);
         }
+        let counted = store.checkpoint(exceptions::SPACE)?.rows;
+        exceptions.restore(&counted);
         let health = Health::new(&config.sources, &store.open_alerts()?).map_err(RunError::Config)?;
         tracing::info!(rules = engine.rules().count(), files = positions.len(), state = %dir.display(), "starting");
         let patterns: Vec<String> = sources.iter().map(|s| s.pattern.clone()).collect();
@@ -208,10 +212,11 @@ impl Follower {
             store,
             engine,
             exceptions,
+            counted,
             counts: Counts::new(&patterns),
             patterns,
             tailer: Tailer::new(sources, positions.clone()),
-            destinations: routes(config),
+            destinations: routes(config)?,
             waker: None,
             clock: EventClock::new(&config.sources).map_err(RunError::Config)?,
             positions,
@@ -289,6 +294,7 @@ impl Follower {
     }
 
     /// One epoch. Returns whether there may be more to read at once.
+    #[tracing::instrument(level = "debug", skip_all)]
     async fn epoch(&mut self) -> Result<bool, RunError> {
         let (rows, early) = self.take_in().await?;
         let watermark = self.clock.watermark(&self.tailer, rows > 0, Instant::now(), health::bound(now_us()));
@@ -321,6 +327,7 @@ impl Follower {
 
     /// Reads what the files have gained, up to an epoch's worth, and gives it to the engine. Returns how many rows, and what they
     /// settled in open windows.
+    #[tracing::instrument(level = "debug", skip_all)]
     async fn take_in(&mut self) -> Result<(usize, Vec<Found>), RunError> {
         let (mut files, mut sources) = (Vec::new(), Vec::new());
         let mut rows = 0;
@@ -358,6 +365,7 @@ impl Follower {
         Ok((rows, self.engine.push(&files).await?))
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(findings = findings.len()))]
     async fn commit(&mut self, findings: Vec<tripline_alert::Finding>) -> Result<(), RunError> {
         if self.gave_up {
             return Ok(());
@@ -389,6 +397,8 @@ impl Follower {
             }
             self.positions = positions;
         }
+        let counted = self.exceptions.changed(&mut self.counted);
+        commit.puts.extend(counted.into_iter().map(|(key, value)| Put { space: exceptions::SPACE, key, value }));
         let history = self.prepare_history(&mut commit)?;
         let shutdown = &mut self.shutdown;
         // An error means that who could tell is gone: an end too.

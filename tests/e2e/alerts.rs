@@ -102,3 +102,104 @@ fn a_destination_that_fails_is_told_to_the_others() {
     tripline(&site, "outbox list").with_code(0).shows(&["broken is left alone since", "the receiver answered 503"]);
     terminate(process);
 }
+
+/// Who takes what, and since when: from the history, with what it cannot know.
+#[test]
+fn an_incidents_scope_reaches_back_to_where_it_began() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    site.edit_config("[rules]", "[history]\ndir = \"history\"\nkeep = \"3000d\"\n\n[rules]");
+    site.write("rules/many/rule.sql", MANY);
+    let request = |hour: i64, client: &str, user: i64| {
+        let line = combined(at(hour * 3600 + user), client, &format!("GET /v1/users/{user}"), 200);
+        site.append("access.log", line);
+    };
+    let process = site.run();
+    // Long before, something else; slowly at first; at nine it is seen, with another client on the same route.
+    request(-60, "192.0.2.7", 1);
+    request(-3, "192.0.2.7", 2);
+    request(5, "192.0.2.250", 3);
+    for user in 10..20 {
+        request(9, "192.0.2.7", user);
+        request(9, "192.0.2.8", user + 10);
+    }
+    site.append("access.log", combined(at(9 * 3600 + 30), "192.0.2.7", "GET /v1/users/99", 403));
+    an_hour(&site, 14, "192.0.2.9");
+    let of = |client: &'static str| {
+        move |messages: &[Message]| {
+            let about = |m: &&Message| m.alert()["rule"] == "many" && m.alert()["entity"]["client"] == client;
+            messages.iter().find(about).cloned()
+        }
+    };
+    let seven = receiver.wait_for("the first", of("192.0.2.7"));
+    let eight = receiver.wait_for("the second", of("192.0.2.8"));
+    assert_eq!(seven.alert()["incident"], eight.alert()["incident"]);
+    terminate(process);
+
+    let incident = seven.alert()["incident"].as_str().expect("an incident");
+    let listed = tripline(&site, "alerts list --all --rule many").with_code(0).stdout;
+    assert_eq!(listed.matches(&format!("{} (2)", &incident[..14])).count(), 1, "{listed}");
+    let scope = tripline(&site, &format!("alerts scope {incident} --csv")).with_code(0);
+    let rows: Vec<Vec<&str>> = scope.stdout.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["object", "client", "route", "requests", "answered", "bytes", "first", "last"]);
+    assert_eq!(rows.len(), 1 + 1 + 20 + 1, "{}", scope.stdout);
+    assert_eq!(rows[1][..5], ["2", "192.0.2.7", "/v1/users/{id}", "1", "1"]);
+    let refused = rows.iter().find(|row| row[0] == "99").expect("what was refused is there, too");
+    assert_eq!((refused[3], refused[4]), ("1", "0"));
+    // (those of the rule `count` are of it, too)
+    scope.says(&["4 alerts"]);
+    assert!(!scope.stderr.contains("reaches back"), "the history goes on before it: {}", scope.stderr);
+    // By one of its alerts' ids, back to all there is, and from the logs themselves.
+    let id = seven.alert()["id"].as_str().expect("an id");
+    let all = tripline(&site, &format!("alerts scope {id} --csv --gap 30d --logs logs")).with_code(0);
+    assert_eq!(all.stdout.lines().count(), 1 + 22 + 1, "{}", all.stdout);
+    all.says(&["reaches back to"]);
+    site.edit_config("dir = \"history\"\n", "");
+    tripline(&site, &format!("alerts scope {id}")).with_code(2).says(&["[history] dir", "--logs"]);
+    tripline(&site, "alerts scope inc_none").with_code(2).says(&["no alert"]);
+}
+
+const MANY: &str = "/*
+title = \"Many objects\"
+severity = \"high\"
+entity = [\"client\", \"route\"]
+*/
+SELECT window_start, window_end, client, route, count(*) AS requests
+FROM tumble(requests, ts, INTERVAL '1 hour')
+WHERE route = '/v1/users/{id}'
+GROUP BY window_start, window_end, client, route
+HAVING count(*) >= 10
+";
+
+/// Counted once a request, through a stop and a kill.
+#[test]
+fn exceptions_are_counted_and_listed() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let exception = "[[exception]]\nrules = [\"count\"]\nwhere = \"client = '192.0.2.7'\"\nowner = \"search team\"\nreason = \"partner\"\n";
+    site.edit_config("[[source]]", &format!("{exception}expires = 2030-01-01\n\n[[source]]"));
+    let run = |name: &str, hour: i64| {
+        let process = site.run();
+        site.append("access.log", combined(at(hour * 3600), "192.0.2.7", "GET /a", 200));
+        site.mark(&receiver, "access.log", name, at(hour * 3600 + 60));
+        process
+    };
+    terminate(run("one", 9));
+    let second = run("two", 10);
+    second.signal("KILL");
+    second.end();
+    let listed = json(&site, "alerts exceptions");
+    assert_eq!((&listed[0]["requests"], &listed[0]["expired"]), (&2.into(), &false.into()));
+    site.edit_config("2030-01-01", "2020-01-01");
+    tripline(&site, "alerts exceptions").with_code(0).shows(&["search team", "2020-01-01: expired", "0"]);
+}
+
+/// The config is read at the start: that it has changed is said, not passed over.
+#[test]
+fn a_config_that_changes_is_told() {
+    let site = Site::counting(&Receiver::answering(200));
+    let process = site.run();
+    site.edit_config("[rules]", "[alerts]\nstorm = 7\n\n[rules]");
+    process.wait_to_say("has changed in [alerts]: that takes effect at the next start");
+    terminate(process);
+}

@@ -72,11 +72,25 @@ fn a_config_that_is_not_there() {
 fn a_destination_that_cannot_be_used() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("tripline.toml");
+    fs::write(folder.path().join("odd.secret"), "whsec_not base64!").expect("a secret");
+    fs::write(folder.path().join("odd.json"), "{\"text\": \"{{titel}}\"}").expect("a template");
     for (destination, parts) in [
         ("url = \"http://hooks.example.com/x\"", ["soc", "allow_http"]),
         ("url = \"https://hooks.example.com/x\"\nstyle = \"pidgin\"", ["pidgin", "native"]),
         ("url = \"https://hooks.example.com/x\"\nsecret_file = \"no.secret\"", ["no.secret", "cannot read"]),
         ("url = \"https://169.254.169.254/x\"", ["169.254.169.254", "never called"]),
+        ("url = \"hooks.example.com\"", ["url is not one", "https://host/path"]),
+        ("url = \"https://hooks.example.com/x\"\nsecret_file = \"odd.secret\"", ["odd.secret", "base64"]),
+        (
+            "url = \"https://hooks.example.com/x\"\nstyle = \"template\"\ntemplate_file = \"odd.json\"",
+            ["odd.json", "titel"],
+        ),
+        ("url = \"https://hooks.example.com/x\"\ngroup_by = \"rule\"", ["native", "one alert a message"]),
+        ("url = \"https://hooks.example.com/x\"\nstyle = \"slack\"\ngroup_wait = \"soon\"", ["group_wait", "90s"]),
+        (
+            "url = \"https://hooks.example.com/x\"\n[[destination]]\nname = \"soc\"\nurl = \"https://h.example.com\"",
+            ["soc", "two"],
+        ),
     ] {
         fs::write(&path, format!("{HEALTHY}[[destination]]\nname = \"soc\"\n{destination}\n")).expect("a config");
         for command in ["check", "run"] {

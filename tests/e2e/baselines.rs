@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tripline_tests::logs::{at, combined};
-use tripline_tests::python::python;
+use tripline_tests::python::{DATA, python};
 use tripline_tests::receiver::Receiver;
 use tripline_tests::site::{Site, terminate};
 use tripline_tests::tripline;
@@ -147,7 +147,7 @@ fn what_is_kept_equals_the_logs_through_kills() {
         Vec::<&String>::new()
     );
 
-    let Some(read) = python(READERS, &[&site.path().join("state/baselines/usual")]) else { return };
+    let Some(read) = python(DATA, READERS, &[&site.path().join("state/baselines/usual")]) else { return };
     let duckdb = read["duckdb"].as_array().expect("rows");
     assert_eq!(duckdb.len(), query.len());
     for (row, expected) in duckdb.iter().zip(&query) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tripline_datasets::Length;
 use tripline_tests::logs::{at, benign, combined, simulate, with_campaign};
-use tripline_tests::python::python;
+use tripline_tests::python::{DATA, python};
 use tripline_tests::receiver::Receiver;
 use tripline_tests::repository::sample;
 use tripline_tests::site::{Site, terminate};
@@ -233,7 +233,7 @@ fn duckdb_and_pandas_read_it() {
     site.mark(&receiver, "access.log", "end", at(12 * 3600));
     terminate(process);
     let history = site.path().join("history");
-    let Some(read) = python(READERS, &[&history]) else { return };
+    let Some(read) = python(DATA, READERS, &[&history]) else { return };
     // The marker and the line after it are two more.
     assert_eq!(read["duckdb"][0], 3002);
     assert_eq!(read["duckdb"][1], 3002);

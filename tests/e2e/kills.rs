@@ -13,12 +13,13 @@ use tripline_tests::receiver::{Message, Receiver};
 use tripline_tests::site::{Site, terminate};
 
 /// The steps, and how often one is passed before the kill at most.
-const STEPS: [(&str, u64); 7] = [
+const STEPS: [(&str, u64); 8] = [
     ("before-segment", 2),
     ("segment-written", 2),
     ("segment-synced", 2),
     ("before-commit", 3),
     ("after-commit", 3),
+    ("gathered", 2),
     ("before-send", 8),
     ("after-send", 2),
 ];
@@ -71,10 +72,14 @@ GROUP BY window_start, window_end, client
 HAVING count(*) >= 300
 ";
 
-fn site(receiver: &Receiver) -> Site {
+/// A destination `soc` that gets each alert, and a chat that gets them in groups.
+fn site(receiver: &Receiver, chat: &Receiver) -> Site {
     let site = Site::counting(receiver);
-    // What a storm withholds depends on what is open when a commit comes.
-    site.edit_config("[rules]", "[alerts]\nstorm = 100000\n\n[rules]");
+    site.add_destination("chat", &chat.url());
+    site.edit_config(
+        "name = \"chat\"",
+        "name = \"chat\"\nstyle = \"slack\"\ngroup_wait = \"1s\"\ngroup_interval = \"1s\"",
+    );
     site.write("rules/slices/rule.sql", SLICES);
     site.write("rules/usual/rule.sql", USUAL);
     site.write("rules/burst/rule.sql", BURST);
@@ -147,15 +152,15 @@ fn kills_at_every_step_and_at_random() {
     let seconds = i64::try_from(kills.max(36)).expect("a small number") * SECONDS_A_KILL;
     let log = log(seconds);
     let receiver = Receiver::answering(200);
-    let undisturbed = site(&receiver);
+    let undisturbed = site(&receiver, &Receiver::answering(200));
     undisturbed.append("access.log", &log);
     finish(&undisturbed, &receiver, seconds);
     let expected = receiver.messages();
     assert!(expected.iter().any(|m| m.alert()["rule"] == "burst"), "the campaign is not found");
 
     let mut random = Random(seed);
-    let receiver = Receiver::answering(200);
-    let site = site(&receiver);
+    let (receiver, chat) = (Receiver::answering(200), Receiver::answering(200));
+    let site = site(&receiver, &chat);
     let mut died: BTreeMap<&str, u64> = BTreeMap::new();
     let pieces = usize::try_from(kills).expect("a small number") * PIECES + PIECES;
     let mut pieces = log.as_bytes().chunks(log.len() / pieces + 1);
@@ -188,7 +193,8 @@ fn kills_at_every_step_and_at_random() {
         expected.len()
     );
     let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
-    for message in &messages {
+    let chatted = chat.messages();
+    for message in messages.iter().chain(&chatted) {
         let before = bodies.insert(&message.id, &message.body);
         assert!(before.is_none_or(|body| *body == message.body), "seed {seed}: {} differs", message.id);
     }

@@ -26,6 +26,8 @@ mod routes;
 mod rules;
 mod run;
 mod scan;
+mod secrets;
 mod sources;
 mod state;
 mod trouble;
+mod webhooks;

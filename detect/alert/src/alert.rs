@@ -38,6 +38,9 @@ impl Status {
 pub struct Alert {
     /// `alr_` and a hash of the fingerprint and the episode's start: the same in every status, after every restart.
     pub id: String,
+    /// `inc_` and a hash: alerts of one campaign have the same.
+    #[serde(default)]
+    pub incident: String,
     /// The rule's id.
     pub rule: String,
     /// What the rule says in one line.

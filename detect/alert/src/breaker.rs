@@ -42,6 +42,13 @@ impl Breaker {
         self.open.map(|(_, probe_ms)| probe_ms)
     }
 
+    /// The clock was set back.
+    pub(crate) fn set_right(&mut self, now_ms: i64) {
+        if let Some((pause, probe_ms)) = &mut self.open {
+            *probe_ms = now_ms.saturating_add(*pause).min(*probe_ms);
+        }
+    }
+
     /// The receiver works: it has answered, whatever it thinks of the message.
     pub(crate) fn success(&mut self) -> Turn {
         self.failures = 0;

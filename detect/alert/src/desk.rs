@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::alert::{Alert, Status};
+use crate::checkpoint::CheckpointRow;
 use crate::error::StoreError;
 use crate::schema;
 use crate::silence::{self, Silence};
@@ -122,11 +123,12 @@ impl Desk {
         Ok(Self { db: schema::open(dir)?, path })
     }
 
-    /// Alerts, the newest change first.
+    /// Alerts, those of an incident together, the newest change first.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM alert WHERE (?1 OR status <> 'resolved') AND (?2 IS NULL OR rule = ?2)
-             ORDER BY changed_ms DESC, id LIMIT ?3"
+            "SELECT {COLUMNS}, max(changed_ms) OVER (PARTITION BY incident) AS newest FROM alert
+             WHERE (?1 OR status <> 'resolved') AND (?2 IS NULL OR rule = ?2)
+             ORDER BY newest DESC, incident, changed_ms DESC, id LIMIT ?3"
         );
         let read = || {
             let mut select = self.db.prepare(&sql)?;
@@ -150,6 +152,43 @@ impl Desk {
             (Some(_), false) => Err(DeskError::Ambiguous(id.to_owned())),
             (None, _) => Err(DeskError::Unknown(id.to_owned())),
         }
+    }
+
+    /// All alerts of an incident that are kept. `id`: of the incident or of one of its alerts, whole or its begin.
+    pub fn incident(&self, id: &str) -> Result<Vec<Record>, DeskError> {
+        let incident = match id.strip_prefix("inc_") {
+            // It has the name of its first alert, which may be gone.
+            Some(_) => self.incident_called(id)?,
+            None => self.show(id)?.alert.incident,
+        };
+        let sql = format!("SELECT {COLUMNS} FROM alert WHERE incident = ?1 ORDER BY id");
+        let read = || {
+            let mut select = self.db.prepare(&sql)?;
+            select.query_map([&incident], record)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        Ok(read().map_err(|e| self.wrap(e))?)
+    }
+
+    fn incident_called(&self, id: &str) -> Result<String, DeskError> {
+        let sql = "SELECT DISTINCT incident FROM alert WHERE substr(incident, 1, length(?1)) = ?1 LIMIT 2";
+        let read =
+            || self.db.prepare(sql)?.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>();
+        let mut found = read().map_err(|e| self.wrap(e))?;
+        match (found.pop(), found.is_empty()) {
+            (Some(incident), true) => Ok(incident),
+            (Some(_), false) => Err(DeskError::Ambiguous(id.to_owned())),
+            (None, _) => Err(DeskError::Unknown(id.to_owned())),
+        }
+    }
+
+    /// What the running process keeps in a space of its checkpoint: small values by key.
+    pub fn kept(&self, space: &str) -> Result<Vec<CheckpointRow>, StoreError> {
+        let sql = "SELECT key, value FROM checkpoint WHERE space = ?1 AND segment IS NULL ORDER BY key";
+        let read = || {
+            let mut select = self.db.prepare(sql)?;
+            select.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|e| self.wrap(e))
     }
 
     /// Somebody takes care of an alert.

@@ -162,6 +162,9 @@ pub enum Fault {
     /// The rate.
     #[error("its per_minute is {0}; it is 1 to {MAX_RATE}, or left out")]
     Rate(u32),
+    /// How its alerts are grouped.
+    #[error("{0}")]
+    Grouping(String),
     /// The template.
     #[error("its template {} {source}", path.display())]
     Template {
@@ -205,10 +208,11 @@ impl Destination {
         Self::check(settings, env).map_err(|fault| DestinationError { name: settings.name.clone(), fault })
     }
 
-    /// The request for a state of an alert that is sent at `sent_ms` (wall clock) under the webhook-id `id`.
-    pub fn request(&self, alert: &Alert, id: &str, sent_ms: i64) -> Result<Request, RequestError> {
+    /// The request for states of alerts, at least one, that is sent at `sent_ms` (wall clock) under the webhook-id `id`.
+    pub fn request(&self, alerts: &[Alert], id: &str, sent_ms: i64) -> Result<Request, RequestError> {
         self.style.request(&Notification {
-            alert,
+            alert: alerts.first().ok_or(RequestError::Nothing)?,
+            group: alerts,
             id,
             sent_ms,
             destination: &self.name,

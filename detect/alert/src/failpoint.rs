@@ -12,6 +12,8 @@ pub(crate) enum Step {
     /// All is written in the transaction.
     BeforeCommit,
     AfterCommit,
+    /// What goes in one message is written down.
+    Gathered,
     BeforeSend,
     /// The receiver has answered; that is not recorded yet.
     AfterSend,
@@ -65,6 +67,7 @@ mod armed {
             "segment-synced" => Step::SegmentSynced,
             "before-commit" => Step::BeforeCommit,
             "after-commit" => Step::AfterCommit,
+            "gathered" => Step::Gathered,
             "before-send" => Step::BeforeSend,
             "after-send" => Step::AfterSend,
             _ => return None,

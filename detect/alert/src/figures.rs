@@ -54,6 +54,11 @@ impl Figures {
         self.select(sql, |row| Ok((row.get::<_, Option<String>>(0)?.unwrap_or_default(), row.get(1)?)))
     }
 
+    /// Destinations whose breaker is open.
+    pub fn failing(&self) -> Result<Vec<String>, StoreError> {
+        self.select("SELECT destination FROM breaker ORDER BY destination", |row| row.get(0))
+    }
+
     fn select<T>(&self, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
         let rows = || self.db.prepare_cached(sql)?.query_map([], |row| read(row))?.collect::<rusqlite::Result<_>>();
         rows().map_err(|e| StoreError::from_sqlite(&self.path, e))

@@ -142,7 +142,7 @@ pub struct Handling {
 }
 
 /// One output row of a rule for one window.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule's id, such as `api1/object-enumeration`.
     pub rule: String,
@@ -160,6 +160,9 @@ pub struct Finding {
     pub values: Map<String, Value>,
     /// When the engine knew: event time, µs.
     pub detected_at: i64,
+    /// The watermark then, µs: a closed window's end, or for an early finding the newest end that may have been closed. Findings are
+    /// taken in this order however the log was cut into batches.
+    pub watermark: i64,
     /// OWASP API Security Top 10 entries.
     pub owasp: Vec<String>,
     /// MITRE ATT&CK techniques.

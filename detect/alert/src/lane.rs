@@ -7,17 +7,21 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::alert::Alert;
 use crate::breaker::{Breaker, Bucket, Turn};
 use crate::deliver::{Clock, Outcome};
+use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::figures::Tries;
 use crate::outbox::{Attempt, Fate, Message, Outbox, Recorded};
-use crate::retry::{Verdict, next_try_ms, retry_after_ms};
+use crate::retry::{MAX_RETRY_AFTER_MS, Verdict, next_try_ms, retry_after_ms};
 use crate::transport::{Reply, Transport};
 
+/// The most alerts in one message, where a style takes several.
+const BATCH: u32 = 500;
 /// The most requests to one destination at a time.
 const SIDE_BY_SIDE: u32 = 8;
 /// The outbox is looked at no less often than this: somebody else may have changed it, or the clock was set.
@@ -26,6 +30,8 @@ const LOOK_EVERY_MS: i64 = 30_000;
 const AFTER_STORE_ERROR: Duration = Duration::from_secs(5);
 /// How old a message may become, ms, while an open breaker costs it no tries.
 const MAX_AGE_MS: i64 = 3 * 86_400_000;
+/// A clock that goes back by more than this was set, ms.
+const SET_BACK_MS: i64 = 10_000;
 
 /// One destination.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(crate) struct Lane {
     bucket: Bucket,
     /// What the state file knows of the breaker.
     recorded_probe_ms: Option<i64>,
+    /// The time of the last round, ms.
+    last_ms: i64,
     /// The receiver asked for a pause until then, ms.
     paused_until_ms: i64,
     /// What became of messages, where the state file did not take it: until it does, nothing is sent, or the receiver would
@@ -51,11 +59,15 @@ impl Lane {
         let destination = transport.destination();
         // A new process knows of no failures.
         outbox.record_breaker(&destination.name, None, 0)?;
+        if !destination.style.takes_several() {
+            outbox.dissolve(&destination.name)?;
+        }
         Ok(Self {
             outbox,
             breaker: Breaker::default(),
             bucket: Bucket::new(destination.per_minute),
             recorded_probe_ms: None,
+            last_ms: i64::MAX,
             paused_until_ms: i64::MIN,
             unrecorded: Vec::new(),
             gone: false,
@@ -117,11 +129,17 @@ impl Lane {
     /// Sends some of what is due. Every message that was tried is then delivered, dead, or due later, so that rounds at one time end.
     async fn round(&mut self, now_ms: i64) -> Result<Outcome, StoreError> {
         self.record(now_ms)?;
+        if now_ms < self.last_ms.saturating_sub(SET_BACK_MS) {
+            self.set_right(now_ms)?;
+        }
+        self.last_ms = now_ms;
         let limit = SIDE_BY_SIDE.min(self.breaker.allows(now_ms)).min(self.bucket.allows(now_ms));
         if self.gone || now_ms < self.paused_until_ms || limit == 0 {
             return Ok(Outcome::default());
         }
-        let messages = self.outbox.due(self.name(), now_ms, limit)?;
+        let Destination { name, style, .. } = self.transport.destination();
+        let several = if style.takes_several() { BATCH } else { 1 };
+        let messages = self.outbox.due(name, now_ms, limit, several)?;
         self.bucket.take(messages.len(), now_ms);
         let tries = join_all(messages.iter().map(|m| send(&self.transport, m, now_ms))).await;
         if !messages.is_empty() {
@@ -138,6 +156,21 @@ impl Lane {
         self.tries.add(self.name(), outcome);
         self.record(now_ms)?;
         Ok(outcome)
+    }
+
+    /// The clock was set back, or this is the first look: what is due later than anything can be is due.
+    fn set_right(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        self.breaker.set_right(now_ms);
+        self.paused_until_ms = self.paused_until_ms.min(now_ms.saturating_add(MAX_RETRY_AFTER_MS));
+        let messages = self.outbox.set_right(self.name(), now_ms)?;
+        if messages > 0 {
+            tracing::warn!(
+                destination = self.name(),
+                messages,
+                "the clock was ahead: messages are sent that waited for it"
+            );
+        }
+        Ok(())
     }
 
     fn record(&mut self, now_ms: i64) -> Result<(), StoreError> {
@@ -245,8 +278,8 @@ struct Try {
 }
 
 async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Try {
-    match serde_json::from_str(&message.alert) {
-        Ok(alert) => post(transport, &message.id, &alert, now_ms).await,
+    match message.alerts.iter().map(|text| serde_json::from_str(text)).collect::<Result<Vec<Alert>, _>>() {
+        Ok(alerts) => post(transport, &message.id, &alerts, now_ms).await,
         Err(e) => Try {
             result: Err(Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"))),
             duration_ms: 0,
@@ -254,12 +287,13 @@ async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Try {
     }
 }
 
-async fn post(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Try {
+async fn post(transport: &Transport, id: &str, alerts: &[Alert], now_ms: i64) -> Try {
     let begin = Instant::now();
-    let result = match transport.destination().request(alert, id, now_ms) {
+    let result = match transport.destination().request(alerts, id, now_ms) {
         Ok(request) => {
             let _ = reach(Step::BeforeSend);
-            transport.post(id, now_ms.div_euclid(1_000), request).await.map_err(Failure::Unsent)
+            let span = tracing::debug_span!("delivery", destination = transport.destination().name, id);
+            transport.post(id, now_ms.div_euclid(1_000), request).instrument(span).await.map_err(Failure::Unsent)
         }
         Err(e) => Err(Failure::Unreadable(e.to_string())),
     };
@@ -268,7 +302,7 @@ async fn post(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Tr
 
 /// One try outside the lane.
 pub(crate) async fn try_once(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Attempt {
-    let Try { result, duration_ms } = post(transport, id, alert, now_ms).await;
+    let Try { result, duration_ms } = post(transport, id, std::slice::from_ref(alert), now_ms).await;
     let status = result.as_ref().ok().map(|reply| reply.status);
     let (verdict, error) = meaning(&result);
     let error = (verdict != Verdict::Delivered).then_some(error);

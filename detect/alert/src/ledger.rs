@@ -11,11 +11,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Map, Value, json};
 
 use crate::alert::{Alert, Status};
-use crate::finding::{Finding, Handling, Mode, Phase, Severity, Window};
+use crate::finding::{Finding, Handling, Mode, Phase, Severity, Window, fingerprint};
 use crate::json;
-use crate::lifecycle::Change;
+use crate::lifecycle::{Change, Lifecycle};
 use crate::silence::{self, Silence};
-use crate::store::to_sql;
+use crate::writing::to_sql;
 
 /// Open alerts of one rule that are sent one by one, unless the config says otherwise.
 pub const STORM: u32 = 100;
@@ -26,6 +26,10 @@ pub const STORM_RULE: &str = "tripline/storm";
 /// How long a resolved alert is kept, ms.
 const KEEP_MS: i64 = 90 * 86_400_000;
 const HOUR: i64 = 3_600_000_000;
+/// How often a storm's numbers are new, event time, µs.
+const STORM_WINDOW: i64 = 300_000_000;
+/// How the reason begins for which alerts of a storm are not sent.
+const A_STORM: &str = "a storm: ";
 
 /// The ledger within a transaction.
 pub(crate) struct Ledger<'a> {
@@ -33,7 +37,7 @@ pub(crate) struct Ledger<'a> {
     now_ms: i64,
     storm: i64,
     silences: Vec<Silence>,
-    /// What was withheld from storms: the rule, with the highest severity and the newest time.
+    /// Rules with alerts that a storm withholds and that have just changed: the highest severity and the newest time.
     storms: BTreeMap<String, (Severity, i64)>,
 }
 
@@ -51,13 +55,17 @@ impl<'a> Ledger<'a> {
         open: impl Iterator<Item = &'b Alert>,
     ) -> rusqlite::Result<bool> {
         let alert = &change.alert;
-        let told = self.was_told(&alert.id)?;
+        let (told, before) = self.known(&alert.id)?;
         let withheld = if change.notify { self.withheld(alert, told, open)? } else { None };
+        if withheld.as_ref().or(before.as_ref()).is_some_and(|why| !told && why.starts_with(A_STORM)) {
+            let storm = self.storms.entry(alert.rule.clone()).or_insert((alert.severity, alert.detected_at));
+            *storm = (storm.0.max(alert.severity), storm.1.max(alert.detected_at));
+        }
         let send = change.notify && withheld.is_none();
         self.db
             .prepare_cached(
-                "INSERT INTO alert (id, rule, status, findings, state, changed_ms, told, withheld)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                "INSERT INTO alert (id, rule, status, findings, state, changed_ms, told, withheld, incident)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10)
                  ON CONFLICT (id) DO UPDATE SET status = ?3, findings = ?4, state = ?5, changed_ms = ?6,
                      told = max(told, ?7), withheld = CASE WHEN NOT ?9 THEN withheld
                          WHEN ?3 = 'resolved' AND NOT told THEN coalesce(withheld, ?8) ELSE ?8 END",
@@ -72,6 +80,7 @@ impl<'a> Ledger<'a> {
                 send,
                 withheld,
                 change.notify,
+                alert.incident,
             ])?;
         Ok(send)
     }
@@ -84,9 +93,10 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    fn was_told(&self, id: &str) -> rusqlite::Result<bool> {
-        let mut select = self.db.prepare_cached("SELECT told FROM alert WHERE id = ?1")?;
-        Ok(select.query_row([id], |row| row.get(0)).optional()?.unwrap_or(false))
+    /// Whether an alert was told, and why its newest state was not.
+    fn known(&self, id: &str) -> rusqlite::Result<(bool, Option<String>)> {
+        let mut select = self.db.prepare_cached("SELECT told, withheld FROM alert WHERE id = ?1")?;
+        Ok(select.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?.unwrap_or_default())
     }
 
     /// Why a state is not sent.
@@ -116,9 +126,7 @@ impl<'a> Ledger<'a> {
             return Ok(Some(format!("silence {}", silence.number)));
         }
         if !told && alert.rule != STORM_RULE && self.count(&alert.rule, true)? >= self.storm {
-            let storm = self.storms.entry(alert.rule.clone()).or_insert((alert.severity, alert.detected_at));
-            *storm = (storm.0.max(alert.severity), storm.1.max(alert.detected_at));
-            return Ok(Some(format!("a storm: more than {} open alerts of {}", self.storm, alert.rule)));
+            return Ok(Some(format!("{A_STORM}more than {} open alerts of {}", self.storm, alert.rule)));
         }
         Ok(None)
     }
@@ -128,13 +136,23 @@ impl<'a> Ledger<'a> {
         self.db.prepare_cached(sql)?.query_row(params![rule, told_only], |row| row.get(0))
     }
 
-    /// The storms that withheld something, as findings about their rules. Once an hour of event time each is news.
-    pub(crate) fn storms(&mut self) -> rusqlite::Result<Vec<Finding>> {
-        let storms = std::mem::take(&mut self.storms);
-        storms.into_iter().map(|(rule, (severity, at))| self.storm(&rule, severity, at)).collect()
+    /// The storms with news since the last call, as findings about their rules. The same five minutes of event time are news once.
+    pub(crate) fn storms(&mut self, lifecycle: &Lifecycle) -> rusqlite::Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for (rule, (severity, at)) in std::mem::take(&mut self.storms) {
+            let start = at.div_euclid(STORM_WINDOW).saturating_mul(STORM_WINDOW);
+            let window = Window { start, end: start.saturating_add(STORM_WINDOW) };
+            let entity = BTreeMap::from([("rule".to_owned(), Value::from(rule.as_str()))]);
+            let known = lifecycle.episode(&fingerprint(STORM_RULE, &entity));
+            if known.is_none_or(|episode| window.end > episode.end()) {
+                findings.push(self.storm(&rule, Finding { severity, entity, window, ..about_storms(at) })?);
+            }
+        }
+        Ok(findings)
     }
 
-    fn storm(&self, rule: &str, severity: Severity, at: i64) -> rusqlite::Result<Finding> {
+    /// A storm's numbers.
+    fn storm(&self, rule: &str, mut finding: Finding) -> rusqlite::Result<Finding> {
         let mut select = self.db.prepare_cached(
             "SELECT state FROM alert WHERE rule = ?1 AND status <> 'resolved' ORDER BY findings DESC, id LIMIT ?2",
         )?;
@@ -142,26 +160,32 @@ impl<'a> Ledger<'a> {
         let states = states.collect::<rusqlite::Result<Vec<_>>>()?;
         let alerts = states.iter().filter_map(|state| serde_json::from_str::<Alert>(state).ok());
         let top: Vec<Value> = alerts.map(|a| json!({"entity": a.entity, "findings": a.findings})).collect();
-        let start = at.div_euclid(HOUR).saturating_mul(HOUR);
-        Ok(Finding {
-            rule: STORM_RULE.into(),
-            title: "A rule fires for very many entities: the rest is not sent one by one".into(),
-            severity,
-            entity: [("rule".to_owned(), Value::from(rule))].into(),
-            window: Window { start, end: start.saturating_add(HOUR) },
-            phase: Phase::Closed,
-            values: Map::from_iter([
-                ("alerts".to_owned(), json!(self.count(rule, false)?)),
-                ("sent".to_owned(), json!(self.count(rule, true)?)),
-                ("top".to_owned(), json!(top)),
-            ]),
-            detected_at: at,
-            owasp: Vec::new(),
-            attack: Vec::new(),
-            quiet: HOUR,
-            evidence: Vec::new(),
-            handling: Handling::default(),
-        })
+        finding.values = Map::from_iter([
+            ("alerts".to_owned(), json!(self.count(rule, false)?)),
+            ("sent".to_owned(), json!(self.count(rule, true)?)),
+            ("top".to_owned(), json!(top)),
+        ]);
+        Ok(finding)
+    }
+}
+
+/// What all storms' findings have in common. `at`: event time, µs.
+fn about_storms(at: i64) -> Finding {
+    Finding {
+        rule: STORM_RULE.into(),
+        title: "A rule fires for very many entities: the rest is not sent one by one".into(),
+        severity: Severity::Info,
+        entity: BTreeMap::new(),
+        window: Window { start: at, end: at },
+        phase: Phase::Closed,
+        values: Map::new(),
+        detected_at: at,
+        watermark: at,
+        owasp: Vec::new(),
+        attack: Vec::new(),
+        quiet: HOUR,
+        evidence: Vec::new(),
+        handling: Handling::default(),
     }
 }
 

@@ -20,8 +20,8 @@
 //!   windows that overlap, the first is told early, the others when they close.
 //! * The close of a window that was told early is no further finding but a state of its own: it brings the final numbers. Final
 //!   numbers replace provisional ones whatever their windows.
-//! * Where an early finding would begin the next episode while the one before is not yet over, it waits for that: windows
-//!   that are still to close may join the two, and a fingerprint has one open alert at a time.
+//! * Where early findings would begin the next episodes while the one before is not yet over, they wait for that: windows that
+//!   are still to close may join them, and a fingerprint has one open alert at a time.
 //!
 //! Given that the windows of an entity are told in the order of their ends, early or not, episodes and ids are the same as
 //! if nothing was told early; sequence numbers are not, since they count the states that there were.
@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Status};
 use crate::finding::{Finding, Phase};
+use crate::incident::Incidents;
 use crate::json;
 
 /// An open alert is notified again no sooner than this after the finding last notified: one hour of event time, µs.
@@ -60,10 +61,11 @@ pub struct Lifecycle {
     resolved: BTreeMap<String, i64>,
     /// Resolved by `observe`, to be told by the next `advance`.
     untold: Vec<Alert>,
-    /// Early findings for which the open episode must be over first. Not stored: after a restart the window's close tells.
-    waiting: BTreeMap<String, Finding>,
+    /// Fingerprints whose early finding has begun to wait: their episodes are to be stored.
+    began_to_wait: Vec<String>,
     /// Nothing becomes due while the watermark is at or before this.
     next_due: Option<i64>,
+    incidents: Incidents,
 }
 
 /// An open alert and what decides over its future. Serialisable: this is what the store keeps.
@@ -73,6 +75,9 @@ pub struct Episode {
     pub alert: Alert,
     quiet: i64,
     longest: i64,
+    /// When its incident began.
+    #[serde(default)]
+    incident_began: i64,
     /// End of the last window told; the alert may show one before it.
     #[serde(default = "before_all")]
     last_end: i64,
@@ -83,6 +88,9 @@ pub struct Episode {
     /// Ends of windows told early whose close is still to be told.
     #[serde(default)]
     unconfirmed: BTreeSet<i64>,
+    /// Early findings of episodes to come: this one must be over first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<Finding>,
 }
 
 /// Episodes stored before there were early findings show their last window.
@@ -95,6 +103,12 @@ impl Lifecycle {
     pub fn restore(open: impl IntoIterator<Item = Episode>, resolved: impl IntoIterator<Item = (String, i64)>) -> Self {
         let open = open.into_iter().map(|e| (e.alert.fingerprint.clone(), e)).collect();
         let mut lifecycle = Self { open, resolved: resolved.into_iter().collect(), ..Self::default() };
+        for episode in lifecycle.open.values_mut() {
+            if episode.alert.incident.is_empty() {
+                episode.alert.incident = Incidents::id(&episode.alert.id);
+            }
+            lifecycle.incidents.hold(episode.incident_began, &episode.alert, episode.over_at());
+        }
         lifecycle.next_due = lifecycle.open.values().map(Episode::over_at).min();
         lifecycle
     }
@@ -110,18 +124,25 @@ impl Lifecycle {
     }
 
     /// Takes the findings of one batch, in any order, then the watermark that let their windows close.
-    pub fn step(&mut self, mut findings: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
-        findings.sort_by_cached_key(|f| {
-            let values = json::canonical(&f.values.clone().into());
-            (f.window.end, f.window.start, f.rule.clone(), f.fingerprint(), f.phase, values)
-        });
+    pub fn step(&mut self, findings: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
         let mut changes = Vec::new();
-        for finding in findings {
+        for group in in_order(findings) {
+            changes.extend(self.take(group, watermark));
+        }
+        changes.extend(watermark.into_iter().flat_map(|w| self.pass(w)));
+        changes
+    }
+
+    /// Takes findings that were known at one time, one of [`in_order`]'s groups. What was over by then is resolved first, as it
+    /// would have been had the batch ended there. `watermark`: the batch's, which it does not go beyond.
+    pub(crate) fn take(&mut self, group: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
+        let known = group.first().map(|f| f.watermark);
+        let mut changes = known.zip(watermark).map_or_else(Vec::new, |(known, w)| self.pass(known.min(w)));
+        for finding in group {
             let change = self.record(finding);
             changes.extend(self.untold.drain(..).map(Change::to_notify));
             changes.extend(change);
         }
-        changes.extend(watermark.into_iter().flat_map(|w| self.advance(w)).map(Change::to_notify));
         changes
     }
 
@@ -137,18 +158,25 @@ impl Lifecycle {
     /// Moves event time on: the alerts that are resolved by it, in the order in which they were, and those that waited for it to
     /// fire. What every window that ends at or before the watermark found must have been told before.
     pub fn advance(&mut self, watermark: i64) -> Vec<Alert> {
-        let mut told = std::mem::take(&mut self.untold);
-        if self.next_due.is_none_or(|due| watermark <= due) {
-            return told;
+        self.pass(watermark).into_iter().map(|change| change.alert).collect()
+    }
+
+    /// The same, with whether they are to be sent. Each at its time: what fires then counts for what is over later.
+    pub(crate) fn pass(&mut self, watermark: i64) -> Vec<Change> {
+        let mut told: Vec<Change> = self.untold.drain(..).map(Change::to_notify).collect();
+        while self.next_due.is_some_and(|due| watermark > due) {
+            let over = self.open.extract_if(.., |_, e| e.over_at() < watermark);
+            let mut over: Vec<(i64, Episode)> = over.map(|(_, e)| (e.over_at(), e)).collect();
+            over.sort_by(|(a, x), (b, y)| (a, &x.alert.fingerprint).cmp(&(b, &y.alert.fingerprint)));
+            for (_, mut episode) in over {
+                let waited = std::mem::take(&mut episode.waiting);
+                told.push(Change::to_notify(self.resolve(episode)));
+                told.extend(waited.into_iter().filter_map(|finding| self.record(finding)));
+            }
+            self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
+            self.incidents.forget(watermark);
+            self.next_due = self.open.values().map(Episode::over_at).min();
         }
-        let over: Vec<Episode> = self.open.extract_if(.., |_, e| e.over_at() < watermark).map(|(_, e)| e).collect();
-        let mut over: Vec<Alert> = over.into_iter().map(|episode| self.resolve(episode)).collect();
-        over.sort_by(|a, b| (a.detected_at, &a.fingerprint).cmp(&(b.detected_at, &b.fingerprint)));
-        let waited: Vec<Finding> = over.iter().filter_map(|alert| self.waiting.remove(&alert.fingerprint)).collect();
-        self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
-        self.next_due = self.open.values().map(Episode::over_at).min();
-        told.extend(over);
-        told.extend(waited.into_iter().filter_map(|finding| self.observe(finding)));
         told
     }
 
@@ -157,12 +185,16 @@ impl Lifecycle {
     pub fn resolve_by_hand(&mut self, alert_id: &str, at: i64) -> Option<Change> {
         let fingerprint = self.open.iter().find(|(_, e)| e.alert.id == alert_id).map(|(f, _)| f.clone())?;
         let episode = self.open.remove(&fingerprint)?;
-        self.waiting.remove(&fingerprint);
         self.resolved.insert(fingerprint, episode.end().saturating_add(episode.longest));
         self.next_due = self.open.values().map(Episode::over_at).min();
         let detected_at = at.max(episode.alert.detected_at);
         let alert = episode.resolve();
         Some(Change::to_notify(Alert { detected_at, ..alert }))
+    }
+
+    /// Episodes that have changed without a new state since the last call.
+    pub(crate) fn take_began_to_wait(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.began_to_wait)
     }
 
     /// The end of the last window of a resolved episode.
@@ -181,13 +213,15 @@ impl Lifecycle {
             if episode.holds(&finding) {
                 let change = episode.update(finding);
                 self.next_due = self.next_due.min(Some(episode.over_at()));
+                self.incidents.hold(episode.incident_began, &episode.alert, episode.over_at());
                 return change;
             }
             if finding.phase == Phase::Early {
-                self.waiting.entry(fingerprint).or_insert(finding);
+                if episode.wait(finding) {
+                    self.began_to_wait.push(fingerprint);
+                }
                 return None;
             }
-            self.waiting.remove(&fingerprint);
             let before = self.open.remove(&fingerprint)?;
             let resolved = self.resolve(before);
             self.untold.push(resolved);
@@ -195,9 +229,12 @@ impl Lifecycle {
         if self.resolved.get(&fingerprint).is_some_and(|&end| finding.window.end <= end) {
             return None;
         }
-        let episode = Episode::begin(fingerprint.clone(), finding);
+        let known = finding.watermark;
+        let mut episode = Episode::begin(fingerprint.clone(), finding);
+        (episode.incident_began, episode.alert.incident) = self.incidents.of(&episode.alert, known);
         let change = Change::to_notify(episode.alert.clone());
         let due = episode.over_at();
+        self.incidents.hold(episode.incident_began, &episode.alert, due);
         self.next_due = Some(self.next_due.map_or(due, |d| d.min(due)));
         self.open.insert(fingerprint, episode);
         Some(change)
@@ -207,6 +244,22 @@ impl Lifecycle {
         self.resolved.insert(episode.alert.fingerprint.clone(), episode.end());
         episode.resolve()
     }
+}
+
+/// The findings of a batch in the order in which they are taken; those of one watermark together.
+pub(crate) fn in_order(mut findings: Vec<Finding>) -> Vec<Vec<Finding>> {
+    findings.sort_by_cached_key(|f| {
+        let values = json::canonical(&f.values.clone().into());
+        (f.watermark, f.window.end, f.window.start, f.rule.clone(), f.fingerprint(), f.phase, values)
+    });
+    let mut groups: Vec<Vec<Finding>> = Vec::new();
+    for finding in findings {
+        match groups.last_mut() {
+            Some(group) if group.first().is_some_and(|f| f.watermark == finding.watermark) => group.push(finding),
+            _ => groups.push(vec![finding]),
+        }
+    }
+    groups
 }
 
 impl Change {
@@ -219,8 +272,10 @@ impl Episode {
     fn begin(fingerprint: String, finding: Finding) -> Self {
         let window = finding.window;
         let provisional = finding.phase == Phase::Early;
+        let id = Alert::id(&fingerprint, window.start);
         let mut alert = Alert {
-            id: Alert::id(&fingerprint, window.start),
+            incident: Incidents::id(&id),
+            id,
             rule: finding.rule,
             title: finding.title,
             severity: finding.severity,
@@ -245,17 +300,19 @@ impl Episode {
         alert.trim();
         Self {
             alert,
+            incident_began: 0,
             quiet: finding.quiet.max(0),
             longest: window.length(),
             last_end: window.end,
             notified_at: finding.detected_at,
             recent_ends: BTreeSet::from([window.end]),
             unconfirmed: provisional.then_some(window.end).into_iter().collect(),
+            waiting: Vec::new(),
         }
     }
 
     /// End of the last window told.
-    fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         self.last_end.max(self.alert.window.end)
     }
 
@@ -301,6 +358,16 @@ impl Episode {
             self.alert.show(finding);
         }
         Some(Change { alert: self.alert.clone(), notify })
+    }
+
+    /// Keeps an early finding of an episode to come, if it is news beside those that wait. Returns whether it did.
+    fn wait(&mut self, finding: Finding) -> bool {
+        let news = self.waiting.last().is_none_or(|before| finding.window.start >= before.window.end);
+        let waits = news && self.waiting.len() < RECENT;
+        if waits {
+            self.waiting.push(finding);
+        }
+        waits
     }
 
     /// Returns whether this end is new.

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, ToSql, TransactionBehavior, params};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::error::StoreError;
+use crate::failpoint::{Step, reach};
+use crate::finding::short_id;
+use crate::retry::LONGEST_DELAY_MS;
 use crate::schema;
 
 /// The state file, as the sender sees it.
@@ -20,8 +24,10 @@ pub struct Outbox {
 /// A message in the outbox, without its content. Times are wall clock, ms since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// The `webhook-id`.
+    /// The `webhook-id`, unless it is in a batch.
     pub id: String,
+    /// What is sent in one request has this `webhook-id`, where alerts are grouped.
+    pub batch: Option<String>,
     /// The destination's name.
     pub destination: String,
     /// The alert's fingerprint.
@@ -83,8 +89,8 @@ pub enum Again {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) id: String,
-    /// JSON of the alert.
-    pub(crate) alert: String,
+    /// JSON of the alert, or of all that the batch has.
+    pub(crate) alerts: Vec<String>,
     pub(crate) attempts: u32,
     pub(crate) created_ms: i64,
 }
@@ -110,9 +116,11 @@ pub(crate) enum Fate {
     Untouched,
 }
 
-/// The oldest pending message of each fingerprint at the destination `?1`: the only ones that may be sent.
+/// The oldest pending message of each queue at the destination `?1`: the only ones that may be sent.
 const HEADS: &str = "FROM outbox o WHERE destination = ?1 AND state = 'pending' AND seq =
-    (SELECT min(seq) FROM outbox WHERE destination = ?1 AND fingerprint = o.fingerprint AND state = 'pending')";
+    (SELECT min(seq) FROM outbox WHERE destination = ?1 AND queue = o.queue AND state = 'pending')";
+/// The messages that are, or are in, what is called `?1`.
+const CALLED: &str = "(id = ?1 OR batch = ?1 OR batch = (SELECT batch FROM outbox WHERE id = ?1))";
 
 impl Outbox {
     /// Opens the state in `dir`, which a [`crate::Store`] has created.
@@ -143,10 +151,10 @@ impl Outbox {
     /// other begins so.
     pub fn message(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let sql = format!("SELECT {COLUMNS}, alert FROM outbox WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
-        let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(10)?)))?;
+        let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(11)?)))?;
         let Some((entry, content)) = (if found.len() == 1 { found.pop() } else { None }) else { return Ok(None) };
         let sql = "SELECT started_ms, duration_ms, status, error FROM attempt WHERE message = ?1 ORDER BY rowid";
-        let attempts = self.select(sql, [&entry.id], |row| {
+        let attempts = self.select(sql, [entry.batch.as_ref().unwrap_or(&entry.id)], |row| {
             Ok(Attempt { started_ms: row.get(0)?, duration_ms: row.get(1)?, status: row.get(2)?, error: row.get(3)? })
         })?;
         Ok(Some(Kept { entry, content, attempts }))
@@ -154,9 +162,8 @@ impl Outbox {
 
     /// Sends again, under its old id, what was delivered or is dead: receivers that know ids will take it for what it is.
     pub fn replay(&mut self, id: &str, now_ms: i64) -> Result<Again, StoreError> {
-        let revive = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL
-                      WHERE id = ?1 AND state <> 'pending' AND alert IS NOT NULL";
-        if self.db.execute(revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0 {
+        let revive = format!("{REVIVE} WHERE {CALLED} AND state <> 'pending' AND alert IS NOT NULL");
+        if self.db.execute(&revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0 {
             return Ok(Again::Due);
         }
         Ok(match self.message(id)? {
@@ -168,19 +175,87 @@ impl Outbox {
 
     /// Makes a dead letter due now, with all its tries, under its old id. Returns whether there is one with this id.
     pub fn retry(&mut self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
-        let revive = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL WHERE id = ?1 AND state = 'dead'";
-        Ok(self.db.execute(revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0)
+        let revive = format!("{REVIVE} WHERE {CALLED} AND state = 'dead'");
+        Ok(self.db.execute(&revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0)
     }
 
-    /// What may be sent now, at most `limit` messages, those first that have been due for longest.
-    pub(crate) fn due(&self, destination: &str, now_ms: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    /// What may be sent now, at most `limit` messages, those first that have been due for longest. Where alerts are grouped, what
+    /// goes in one message is written down first: its id must be the same in every try.
+    /// `several`: alerts a message, at most.
+    pub(crate) fn due(
+        &mut self,
+        destination: &str,
+        now_ms: i64,
+        limit: u32,
+        several: u32,
+    ) -> Result<Vec<Message>, StoreError> {
         let sql = format!(
-            "SELECT id, coalesce(alert, ''), attempts, created_ms {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
+            "SELECT id, coalesce(alert, ''), attempts, created_ms, batch, queue, queue <> fingerprint
+             {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
         );
-        let message = |row: &Row<'_>| {
-            Ok(Message { id: row.get(0)?, alert: row.get(1)?, attempts: row.get(2)?, created_ms: row.get(3)? })
+        let heads = self.select(&sql, params![destination, now_ms, limit], |row| {
+            let message =
+                Message { id: row.get(0)?, alerts: vec![row.get(1)?], attempts: row.get(2)?, created_ms: row.get(3)? };
+            Ok((message, row.get::<_, Option<String>>(4)?, row.get::<_, String>(5)?, row.get::<_, bool>(6)?))
+        })?;
+        let mut messages = Vec::new();
+        for (message, batch, queue, grouped) in heads {
+            let batch = match batch {
+                None if grouped => Some(self.gather(destination, &queue, now_ms, several)?),
+                known => known,
+            };
+            messages.push(match batch {
+                None => message,
+                Some(id) => {
+                    let sql =
+                        "SELECT coalesce(alert, '') FROM outbox WHERE batch = ?1 AND state = 'pending' ORDER BY seq";
+                    Message { alerts: self.select(sql, [&id], |row| row.get(0))?, id, ..message }
+                }
+            });
+        }
+        Ok(messages)
+    }
+
+    /// Makes one message of what is due in a queue. Returns its id.
+    fn gather(&mut self, destination: &str, queue: &str, now_ms: i64, several: u32) -> Result<String, StoreError> {
+        let members =
+            "SELECT id FROM outbox WHERE destination = ?1 AND queue = ?2 AND state = 'pending' AND batch IS NULL
+                       AND due_ms <= ?3 ORDER BY seq LIMIT ?4";
+        let db = &mut self.db;
+        let mut write = || {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let ids = transaction
+                .prepare_cached(members)?
+                .query_map(params![destination, queue, now_ms, several], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<String>>>()?;
+            let batch = match ids.as_slice() {
+                [only] => only.clone(),
+                several => short_id("msg_", &json!(several)),
+            };
+            for id in &ids {
+                let mut update = transaction.prepare_cached("UPDATE outbox SET batch = ?2 WHERE id = ?1")?;
+                update.execute(params![id, batch])?;
+            }
+            transaction.commit()?;
+            Ok(batch)
         };
-        self.select(&sql, params![destination, now_ms, limit], message)
+        let batch = write().map_err(|e| StoreError::from_sqlite(&self.path, e))?;
+        let _ = reach(Step::Gathered);
+        Ok(batch)
+    }
+
+    /// For a style that takes one alert a message: what was put together to go in one goes alone.
+    pub(crate) fn dissolve(&self, destination: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET batch = NULL WHERE destination = ?1 AND state = 'pending' AND batch <> id";
+        self.db.execute(sql, [destination]).map(|_| ()).map_err(|e| self.wrap(e))
+    }
+
+    /// Makes due what only a clock that was ahead has put off. Returns how many messages.
+    pub(crate) fn set_right(&self, destination: &str, now_ms: i64) -> Result<usize, StoreError> {
+        let sql = "UPDATE outbox SET due_ms = ?2, created_ms = min(created_ms, ?2)
+                   WHERE destination = ?1 AND state = 'pending' AND due_ms > ?2 AND (created_ms > ?2 OR due_ms > ?3)";
+        let latest = now_ms.saturating_add(LONGEST_DELAY_MS);
+        self.db.execute(sql, params![destination, now_ms, latest]).map_err(|e| self.wrap(e))
     }
 
     /// When the next message of a destination is due.
@@ -250,7 +325,9 @@ impl Outbox {
     }
 }
 
-const COLUMNS: &str = "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error";
+const COLUMNS: &str =
+    "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error, batch";
+const REVIVE: &str = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
@@ -264,6 +341,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         created_ms: row.get(7)?,
         due_ms: row.get(8)?,
         last_error: row.get(9)?,
+        batch: row.get(10)?,
     })
 }
 
@@ -281,21 +359,22 @@ fn write_attempt(db: &Connection, id: &str, attempt: &Attempt) -> rusqlite::Resu
 fn write_fate(db: &Connection, id: &str, fate: &Fate, now_ms: i64) -> rusqlite::Result<bool> {
     let (sql, values): (&str, &[&dyn ToSql]) = match fate {
         Fate::Delivered => (
-            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, done_ms = ?2, last_error = NULL WHERE id = ?1",
+            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, done_ms = ?2, last_error = NULL WHERE (id = ?1 OR batch = ?1) AND state = 'pending'",
             &[&id, &now_ms],
         ),
         Fate::Retry(due_ms, error) => (
-            "UPDATE outbox SET attempts = attempts + 1, due_ms = ?2, last_error = ?3 WHERE id = ?1",
+            "UPDATE outbox SET attempts = attempts + 1, due_ms = ?2, last_error = ?3 WHERE (id = ?1 OR batch = ?1) AND state = 'pending'",
             &[&id, due_ms, error],
         ),
         Fate::Dead(error) => (
-            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, done_ms = ?2, last_error = ?3 WHERE id = ?1",
+            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, done_ms = ?2, last_error = ?3 WHERE (id = ?1 OR batch = ?1) AND state = 'pending'",
             &[&id, &now_ms, error],
         ),
         // Tried, and it cost no try: the destination was the trouble.
-        Fate::Postponed(due_ms, error) => {
-            ("UPDATE outbox SET due_ms = ?2, last_error = ?3 WHERE id = ?1", &[&id, due_ms, error])
-        }
+        Fate::Postponed(due_ms, error) => (
+            "UPDATE outbox SET due_ms = ?2, last_error = ?3 WHERE (id = ?1 OR batch = ?1) AND state = 'pending'",
+            &[&id, due_ms, error],
+        ),
         Fate::Untouched => return Ok(true),
     };
     Ok(db.prepare_cached(sql)?.execute(values)? > 0)

@@ -14,10 +14,12 @@ const DELAYS_MS: [i64; 10] = {
     const H: i64 = 60 * M;
     [5 * S, 30 * S, 2 * M, 10 * M, 30 * M, H, 2 * H, 4 * H, 8 * H, 8 * H]
 };
+/// No message is due later than this from now, ms: the last delay, stretched, or a `Retry-After`.
+pub(crate) const LONGEST_DELAY_MS: i64 = 10 * 3_600_000;
 /// A delay is stretched by up to this part of it, so that messages that failed together do not come back together.
 const JITTER: f64 = 0.2;
 /// The most that a `Retry-After` can ask for, ms.
-const MAX_RETRY_AFTER_MS: i64 = 3_600_000;
+pub(crate) const MAX_RETRY_AFTER_MS: i64 = 3_600_000;
 
 /// What a receiver's answer means for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use crate::alert::Alert;
 use crate::finding::Severity;
+use crate::grouping::Grouping;
 
 /// The rule that failing destinations are alerts of.
 pub const DESTINATION_RULE: &str = "tripline/destination-failing";
@@ -17,12 +18,14 @@ pub struct Route {
     pub rules: Vec<String>,
     /// Owners of rules.
     pub owners: Vec<String>,
+    /// How its alerts are grouped; `None`: each is a message of its own.
+    pub grouping: Option<Grouping>,
 }
 
 impl From<String> for Route {
     /// Everything goes there.
     fn from(destination: String) -> Self {
-        Self { destination, severity: Severity::Info, rules: Vec::new(), owners: Vec::new() }
+        Self { destination, severity: Severity::Info, rules: Vec::new(), owners: Vec::new(), grouping: None }
     }
 }
 

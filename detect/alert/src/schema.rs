@@ -124,6 +124,47 @@ const MIGRATIONS: &[&str] = &[
         DELETE FROM attempt WHERE message = old.id;
     END;
 ",
+    "
+    -- Which messages follow one another: those of a fingerprint, or of a group. `batch`: what is sent in one request has its id.
+    ALTER TABLE outbox ADD COLUMN queue TEXT NOT NULL DEFAULT '';
+    ALTER TABLE outbox ADD COLUMN batch TEXT;
+    UPDATE outbox SET queue = fingerprint;
+    DROP INDEX outbox_queue;
+    CREATE INDEX outbox_queue ON outbox (destination, queue, seq) WHERE state = 'pending';
+    CREATE INDEX outbox_batch ON outbox (batch) WHERE batch IS NOT NULL;
+    CREATE INDEX outbox_told ON outbox (destination, fingerprint, created_ms) WHERE queue <> fingerprint;
+    DROP TRIGGER outbox_forgets;
+    CREATE TRIGGER outbox_forgets AFTER DELETE ON outbox BEGIN
+        DELETE FROM attempt WHERE message = coalesce(old.batch, old.id);
+    END;
+    -- When the newest message of a group goes or went, and whether it is the group's first.
+    CREATE TABLE turn (
+        destination TEXT NOT NULL,
+        queue       TEXT NOT NULL,
+        at_ms       INTEGER NOT NULL,
+        first       INTEGER NOT NULL,
+        PRIMARY KEY (destination, queue)
+    ) WITHOUT ROWID;
+    -- Which destinations were told of an alert: they, and no others, are told of its end.
+    CREATE TABLE told (
+        alert       TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        PRIMARY KEY (alert, destination)
+    ) WITHOUT ROWID;
+    INSERT OR IGNORE INTO told (alert, destination)
+        SELECT json_extract(alert, '$.id'), destination FROM outbox WHERE json_valid(alert);
+    CREATE TRIGGER alert_forgets AFTER DELETE ON alert BEGIN
+        DELETE FROM told WHERE alert = old.id;
+    END;
+    ALTER TABLE alert ADD COLUMN incident TEXT NOT NULL DEFAULT '';
+    CREATE INDEX alert_incident ON alert (incident, changed_ms);
+    UPDATE alert SET incident = 'inc_' || substr(id, 5);
+    UPDATE alert SET state = json_set(state, '$.incident', incident) WHERE json_valid(state);
+    UPDATE episode SET state = json_set(state, '$.alert.incident', 'inc_' || substr(json_extract(state, '$.alert.id'), 5))
+        WHERE json_valid(state);
+    UPDATE outbox SET alert = json_set(alert, '$.incident', 'inc_' || substr(json_extract(alert, '$.id'), 5))
+        WHERE json_valid(alert);
+",
 ];
 
 /// Opens the state file in `dir`, creating or upgrading it.

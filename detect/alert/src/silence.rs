@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 1_024;
 pub struct Silence {
     /// Its number.
     pub number: i64,
-    /// What must match, all of it: `rule`, `severity`, `id`, or a column of the entity; `*` in a value stands for any text.
+    /// What must match, all of it: `rule`, `severity`, `id`, `incident`, or a column of the entity; `*` in a value stands for any text.
     pub matchers: BTreeMap<String, String>,
     /// From when.
     pub starts_ms: i64,
@@ -43,6 +43,9 @@ pub enum SilenceError {
     /// No `=`.
     #[error("{0:?} is no matcher; write NAME=VALUE, such as rule=api1/* or client=192.0.2.7")]
     NotAMatcher(String),
+    /// Both cannot hold.
+    #[error("{0} is given twice, and all matchers must hold; make a silence of each, or use * in a value")]
+    Twice(String),
     /// Too much of it.
     #[error("a silence has at most {MAX_MATCHERS} matchers, and texts of at most {MAX_TEXT} bytes")]
     TooLarge,
@@ -61,7 +64,14 @@ impl Silence {
             let (name, value) = word.split_once('=').filter(|(name, _)| !name.is_empty())?;
             Some((name.to_owned(), value.to_owned()))
         };
-        words.iter().map(|word| pair(word).ok_or_else(|| SilenceError::NotAMatcher(word.clone()))).collect()
+        let mut matchers = BTreeMap::new();
+        for word in words {
+            let (name, value) = pair(word).ok_or_else(|| SilenceError::NotAMatcher(word.clone()))?;
+            if matchers.insert(name.clone(), value).is_some() {
+                return Err(SilenceError::Twice(name));
+            }
+        }
+        Ok(matchers)
     }
 
     /// Says what is wrong with it.
@@ -82,13 +92,21 @@ impl Silence {
 
     /// Whether an alert is withheld by it.
     pub fn covers(&self, alert: &Alert) -> bool {
-        let is = |name: &str, pattern: &str| match (name, alert.entity.get(name)) {
-            ("rule", None) => matches(pattern, &alert.rule),
-            ("severity", None) => matches(pattern, alert.severity.name()),
-            ("id", None) => matches(pattern, &alert.id),
-            (_, Some(Value::String(text))) => matches(pattern, text),
-            (_, Some(value)) => matches(pattern, &value.to_string()),
-            (_, None) => false,
+        let own = |name: &str| match name {
+            "rule" => Some(alert.rule.as_str()),
+            "severity" => Some(alert.severity.name()),
+            "id" => Some(alert.id.as_str()),
+            "incident" => Some(alert.incident.as_str()),
+            _ => None,
+        };
+        let of_entity = |name: &str, pattern: &str| match alert.entity.get(name) {
+            Some(Value::String(text)) => matches(pattern, text),
+            Some(value) => matches(pattern, &value.to_string()),
+            None => false,
+        };
+        // (alerts of Tripline's own may be about a `rule`)
+        let is = |name: &str, pattern: &str| {
+            own(name).is_some_and(|text| matches(pattern, text)) || of_entity(name, pattern)
         };
         self.matchers.iter().all(|(name, pattern)| is(name, pattern))
     }

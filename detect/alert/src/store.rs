@@ -8,19 +8,19 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, ffi, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 
-use crate::alert::{Alert, Status};
+use crate::alert::Alert;
 use crate::checkpoint::{self, Checkpoint, Delete, Put};
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::finding::Finding;
-use crate::json;
-use crate::ledger::{self, Ledger};
-use crate::lifecycle::{Change, Episode, Lifecycle};
+use crate::ledger;
+use crate::lifecycle::{Episode, Lifecycle};
 use crate::routing::Route;
 use crate::schema;
 use crate::segments::{Segment, Segments};
+use crate::writing;
 
 /// How long delivered rows are kept, ms: a replay within it cannot send them again.
 const KEEP_DELIVERED_MS: i64 = 7 * 86_400_000;
@@ -114,9 +114,6 @@ impl Store {
             None => self.load()?,
         };
         let requests = ledger::resolve_requests(&self.db).map_err(|e| self.wrap(e))?;
-        let at = commit.watermark.unwrap_or(i64::MIN);
-        let mut changes: Vec<Change> = requests.iter().filter_map(|id| lifecycle.resolve_by_hand(id, at)).collect();
-        changes.extend(lifecycle.step(commit.findings.clone(), commit.watermark));
         let moves = checkpoint::moves(&self.db, &self.segments, &mut self.unreadable).map_err(|e| self.wrap(e))?;
         let large = commit.puts.iter().filter(|put| put.is_large()).map(|put| &put.value);
         let values: Vec<&[u8]> = moves.iter().map(|m| &m.value).chain(large).map(Vec::as_slice).collect();
@@ -126,21 +123,16 @@ impl Store {
             for id in &requests {
                 db.prepare_cached("DELETE FROM resolve_request WHERE alert = ?1")?.execute([id])?;
             }
-            let mut ledger = Ledger::new(db, commit.now_ms, self.storm)?;
-            write_alerts(db, &mut ledger, &lifecycle, &changes, commit)?;
-            let storms = lifecycle.step(ledger.storms()?, None);
-            write_alerts(db, &mut ledger, &lifecycle, &storms, commit)?;
-            changes.extend(storms);
-            ledger.forget()?;
+            let alerts = writing::write(db, &mut lifecycle, commit, &requests, self.storm)?;
             forget(db, commit.now_ms)?;
-            Ok(freed)
+            Ok((freed, alerts))
         });
-        let freed = written.map_err(|e| self.failed(e, segment.as_ref()))?;
+        let (freed, alerts) = written.map_err(|e| self.failed(e, segment.as_ref()))?;
         for number in freed.into_iter().chain(self.orphans.drain(..)) {
             self.segments.remove(number);
         }
         self.lifecycle = Some(lifecycle);
-        Ok(changes.into_iter().map(|c| c.alert).collect())
+        Ok(alerts)
     }
 
     /// After a transaction that failed.
@@ -230,75 +222,6 @@ fn transact<T>(
     Ok(written)
 }
 
-fn write_alerts(
-    db: &Transaction<'_>,
-    ledger: &mut Ledger<'_>,
-    lifecycle: &Lifecycle,
-    changes: &[Change],
-    commit: &Commit,
-) -> rusqlite::Result<()> {
-    for change in changes {
-        if ledger.write(change, lifecycle.open())? {
-            enqueue(db, &change.alert, &commit.destinations, commit.now_ms)?;
-        }
-    }
-    let ended = changes.iter().filter(|c| c.alert.status == Status::Resolved);
-    for alert in ended.map(|c| &c.alert) {
-        db.prepare_cached("DELETE FROM episode WHERE fingerprint = ?1")?.execute([&alert.fingerprint])?;
-        if let Some(end) = lifecycle.resolved_end(&alert.fingerprint) {
-            db.prepare_cached("INSERT OR REPLACE INTO resolved (fingerprint, last_end) VALUES (?1, ?2)")?
-                .execute(params![alert.fingerprint, end])?;
-        }
-    }
-    let touched: BTreeSet<_> = changes.iter().map(|c| c.alert.fingerprint.as_str()).collect();
-    for (fingerprint, episode) in touched.into_iter().filter_map(|f| Some((f, lifecycle.episode(f)?))) {
-        let state = serde_json::to_string(episode).map_err(to_sql)?;
-        db.prepare_cached("INSERT OR REPLACE INTO episode (fingerprint, state) VALUES (?1, ?2)")?
-            .execute(params![fingerprint, state])?;
-    }
-    if let Some(watermark) = commit.watermark {
-        db.prepare_cached("DELETE FROM resolved WHERE last_end < ?1")?
-            .execute([Lifecycle::forgotten_before(watermark)])?;
-    }
-    Ok(())
-}
-
-/// Adds an alert's state to the outbox, once a destination; told again, it changes nothing.
-fn enqueue(db: &Transaction<'_>, alert: &Alert, routes: &[Route], now_ms: i64) -> rusqlite::Result<()> {
-    let text = json::to_string(alert).map_err(to_sql)?;
-    for destination in routes.iter().filter(|route| route.takes(alert)).map(|route| &route.destination) {
-        let id = alert.webhook_id(destination);
-        if alert.status == Status::Updated {
-            // The newer update says all that the older would have.
-            db.prepare_cached(
-                "DELETE FROM outbox WHERE destination = ?1 AND fingerprint = ?2 AND episode_start = ?3
-                 AND status = 'updated' AND state = 'pending' AND sequence < ?4",
-            )?
-            .execute(params![
-                destination,
-                alert.fingerprint,
-                alert.episode_start,
-                signed(alert.sequence)
-            ])?;
-        }
-        db.prepare_cached(
-            "INSERT INTO outbox (id, destination, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) ON CONFLICT (id) DO NOTHING",
-        )?
-        .execute(params![
-            id,
-            destination,
-            alert.fingerprint,
-            alert.episode_start,
-            signed(alert.sequence),
-            alert.status.name(),
-            text,
-            now_ms
-        ])?;
-    }
-    Ok(())
-}
-
 fn forget(db: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE outbox SET alert = NULL WHERE state = 'delivered' AND done_ms < ?1 AND alert IS NOT NULL",
@@ -313,15 +236,6 @@ fn forget(db: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
         tracing::warn!(dead, "dead letters of 90 days ago were deleted");
     }
     Ok(())
-}
-
-/// `SQLite` has no unsigned numbers.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn to_sql(error: serde_json::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! `tripline alerts`: what people do with alerts. Works beside a running `tripline run`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::json;
 use tripline_alert::desk::{Desk, Filter, Record, Verdict};
 use tripline_alert::{Silence, Status};
 
 use super::Outcome;
-use super::output::{PlainJson, plain, time, value};
-use super::state::{Format, StateArgs};
+use super::output::{plain, time, value};
+use super::state::{Format, StateArgs, json_lines, table};
+use super::{exceptions, scope};
 use crate::duration;
 use crate::run::now_ms;
 
@@ -25,7 +25,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Alerts that are open, the newest change first
+    /// Alerts that are open by incident, the newest change first
     List {
         /// The resolved ones of the last 90 days, too
         #[arg(long)]
@@ -66,7 +66,7 @@ enum Command {
     Precision,
     /// Keep alerts that match from being sent, for a while
     Silence {
-        /// NAME=VALUE, all of which must hold: rule, severity, id or a column of the entity; * in a value stands for any text
+        /// NAME=VALUE, all of which must hold: rule, severity, id, incident or a column of the entity; * in a value stands for any text
         #[arg(required = true)]
         matchers: Vec<String>,
         /// For how long, such as 2h
@@ -85,6 +85,10 @@ enum Command {
     },
     /// Silences that have not ended
     Silences,
+    /// Everything that an incident's campaign asked for, since it began: every object, by whom, first and last
+    Scope(scope::Args),
+    /// The config's exceptions: how many requests each has covered, and until when it holds
+    Exceptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,7 +123,10 @@ impl From<VerdictArg> for Verdict {
 }
 
 /// Runs the command.
-pub fn main(args: Args) -> Result<Outcome> {
+pub async fn main(args: Args) -> Result<Outcome> {
+    if let Command::Scope(scope) = args.command {
+        return scope::main(scope, &args.state).await;
+    }
     let mut desk = Desk::open(&args.state.dir()?)?;
     let format = args.state.format;
     match args.command {
@@ -158,6 +165,8 @@ pub fn main(args: Args) -> Result<Outcome> {
             }
         }
         Command::Silences => silences(&desk.silences(now_ms())?, format)?,
+        Command::Exceptions => exceptions::show(&args.state.config()?, &desk, format)?,
+        Command::Scope(_) => {}
     }
     Ok(Outcome::Done)
 }
@@ -166,11 +175,22 @@ fn list(records: &[Record], format: Format) -> Result<()> {
     if format == Format::Json {
         return json_lines(records);
     }
-    let mut table = table(&["id", "severity", "status", "rule", "entity", "since (UTC)", "findings", "note"]);
+    let mut table =
+        table(&["incident", "id", "severity", "status", "rule", "entity", "since (UTC)", "findings", "note"]);
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        *sizes.entry(&record.alert.incident).or_default() += 1;
+    }
     for record in records {
         let alert = &record.alert;
+        // Once each: with its first alert.
+        let incident = sizes.remove(alert.incident.as_str()).map(|n| {
+            let id = alert.incident.get(..14).unwrap_or(&alert.incident);
+            if n == 1 { id.to_owned() } else { format!("{id} ({n})") }
+        });
         let entity: Vec<_> = alert.entity.iter().map(|(name, v)| format!("{}={}", plain(name, 40), value(v))).collect();
         table.add_row([
+            incident.unwrap_or_default(),
             // Enough to tell alerts apart.
             alert.id.get(..14).unwrap_or(&alert.id).to_owned(),
             alert.severity.to_string(),
@@ -203,6 +223,7 @@ fn show(record: &Record, format: Format) -> Result<()> {
     writeln!(out, "{}  {}", alert.severity.to_string().to_uppercase(), plain(&alert.title, 200))?;
     let mut line = |name: &str, text: &str| writeln!(out, "{name:14} {text}");
     line("id", &alert.id)?;
+    line("incident", &alert.incident)?;
     line("rule", &plain(&alert.rule, 200))?;
     line("status", alert.status.name())?;
     let end = if alert.status == Status::Resolved { time(alert.detected_at) } else { "goes on".into() };
@@ -264,21 +285,5 @@ fn silences(silences: &[Silence], format: Format) -> Result<()> {
         ]);
     }
     writeln!(io::stdout(), "{table}")?;
-    Ok(())
-}
-
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
-    table
-}
-
-/// One object a line; nothing in it steers a terminal.
-pub(super) fn json_lines(records: &[impl serde::Serialize]) -> Result<()> {
-    let mut out = PlainJson(io::stdout().lock());
-    for record in records {
-        out.write_all(format!("{}\n", json!(record)).as_bytes())?;
-    }
     Ok(())
 }

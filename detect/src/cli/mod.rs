@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 mod alerts;
 mod check;
 mod doctor;
+mod exceptions;
 mod explain;
 mod findings;
 mod formats;
@@ -24,6 +25,7 @@ mod rows;
 mod run;
 mod scan;
 mod schema;
+mod scope;
 mod setup;
 mod state;
 mod summary;
@@ -102,7 +104,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Scan(args) => scan::main(args).await,
             Command::Run(args) => run::main(args).await,
-            Command::Alerts(args) => alerts::main(args),
+            Command::Alerts(args) => alerts::main(args).await,
             Command::Outbox(args) => outbox::main(args).await,
             Command::Schema(args) => Ok(schema::main(&args)),
             Command::Query(args) => query::main(args).await,

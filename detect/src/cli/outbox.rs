@@ -9,9 +9,8 @@ use tripline_alert::outbox::{Again, Attempt, Entry, Kept};
 use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
 
 use super::Outcome;
-use super::alerts::{json_lines, table};
 use super::output::{plain, time};
-use super::state::{Format, StateArgs};
+use super::state::{Format, StateArgs, json_lines, table};
 use crate::run::now_ms;
 
 /// Arguments of `outbox`.
@@ -170,6 +169,7 @@ async fn send_test(state: &StateArgs, name: &str) -> Result<Outcome> {
         phase: Phase::Closed,
         values: Map::from_iter([("requests".to_owned(), json!(1))]),
         detected_at: us,
+        watermark: us,
         owasp: Vec::new(),
         attack: Vec::new(),
         quiet: 0,

@@ -77,13 +77,26 @@ pub fn time(us: i64) -> String {
 
 /// A batch with all strings made plain and cut to `width` characters.
 pub fn plain_batch(batch: &RecordBatch, width: usize) -> anyhow::Result<RecordBatch> {
+    with_texts(batch, |text| plain(text, width))
+}
+
+/// A batch with all strings made plain, and with a `'` before those that a spreadsheet would take for a formula.
+pub fn harmless_batch(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    with_texts(batch, |text| {
+        let formula = text.trim_start().starts_with(['=', '+', '-', '@']) || text.starts_with(char::is_whitespace);
+        let text = plain(text, usize::MAX);
+        if formula { format!("'{text}") } else { text }
+    })
+}
+
+fn with_texts(batch: &RecordBatch, change: impl Fn(&str) -> String) -> anyhow::Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| -> anyhow::Result<ArrayRef> {
         if !matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
             return Ok(Arc::clone(column));
         }
         let strings = cast(column, &DataType::Utf8)?;
-        let plain: StringArray = strings.as_string::<i32>().iter().map(|s| s.map(|s| plain(s, width))).collect();
-        Ok(Arc::new(plain))
+        let changed: StringArray = strings.as_string::<i32>().iter().map(|s| s.map(&change)).collect();
+        Ok(Arc::new(changed))
     });
     let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
     let fields = batch

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use anyhow::{Context, Result, bail};
-use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
 
 use super::Outcome;
-use super::rows::{Format, writer};
+use super::rows::{Format, write_rows};
 use super::scan::patterns_or_sources;
 use super::setup::RuleArgs;
 use crate::diagnostic::Diagnostic;
@@ -86,7 +84,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
     };
     let explain = |e| Diagnostic::from_datafusion(&origin, &text, &e);
     let stream = session.stream(plan.map_err(explain)?).await.map_err(explain)?;
-    write_rows(&args, stream).await?;
+    write_rows(args.format, args.output.as_ref(), stream).await?;
     let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
     for problem in problems.iter() {
         eprintln!("warning: {problem}");
@@ -118,12 +116,4 @@ fn what(args: &Args, rules: &[Rule]) -> Result<What> {
         Some(rule) => Ok(What::Rule(Box::new(rule.clone()))),
         None => bail!("no rule is called {id:?}; `tripline check` lists the rules"),
     }
-}
-
-async fn write_rows(args: &Args, mut stream: SendableRecordBatchStream) -> Result<()> {
-    let mut rows = writer(args.format, stream.schema(), args.output.as_ref())?;
-    while let Some(batch) = stream.next().await {
-        rows.add(&batch?)?;
-    }
-    rows.end()
 }

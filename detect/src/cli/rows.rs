@@ -12,9 +12,11 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::util::pretty::pretty_format_batches;
 use clap::ValueEnum;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::parquet::arrow::ArrowWriter;
+use futures::StreamExt;
 
-use super::output::{PlainJson, plain_batch};
+use super::output::{PlainJson, harmless_batch, plain_batch};
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,6 +25,9 @@ pub enum Format {
     Table,
     /// With a header line
     Csv,
+    /// The same for a spreadsheet: no text is a formula
+    #[value(skip)]
+    Spreadsheet,
     /// One JSON object a row
     Json,
     /// For pandas, DuckDB and the like
@@ -37,11 +42,23 @@ pub fn writer(format: Format, schema: SchemaRef, output: Option<&PathBuf>) -> Re
         (Format::Table, output) => {
             Box::new(TableRows { schema, rows: Vec::new(), shown: 0, left_out: 0, out: open(output)? })
         }
-        (Format::Csv, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output)?))),
+        (Format::Csv, output) => {
+            Box::new(CsvRows(arrow::csv::Writer::new(open(output)?), |batch| plain_batch(batch, usize::MAX)))
+        }
+        (Format::Spreadsheet, output) => Box::new(CsvRows(arrow::csv::Writer::new(open(output)?), harmless_batch)),
         (Format::Json, output) => {
             Box::new(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(PlainJson(open(output)?)))
         }
     })
+}
+
+/// Writes all rows of a stream.
+pub async fn write_rows(format: Format, output: Option<&PathBuf>, mut stream: SendableRecordBatchStream) -> Result<()> {
+    let mut rows = writer(format, stream.schema(), output)?;
+    while let Some(batch) = stream.next().await {
+        rows.add(&batch?)?;
+    }
+    rows.end()
 }
 
 fn create(path: &PathBuf) -> Result<File> {
@@ -74,11 +91,11 @@ impl Rows for ArrowWriter<File> {
 }
 
 /// CSV has no escapes of its own: control characters are shown as on a terminal.
-struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>);
+struct CsvRows(arrow::csv::Writer<Box<dyn Write + Send>>, fn(&RecordBatch) -> Result<RecordBatch>);
 
 impl Rows for CsvRows {
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        Ok(self.0.write(&plain_batch(batch, usize::MAX)?)?)
+        Ok(self.0.write(&(self.1)(batch)?)?)
     }
     fn end(self: Box<Self>) -> Result<()> {
         Ok(self.0.into_inner().flush()?)

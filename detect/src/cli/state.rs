@@ -1,9 +1,13 @@
 //! Where a command finds the state that `tripline run` keeps, and how it writes what it found.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::json;
 
+use super::output::PlainJson;
 use crate::config::Config;
 
 /// Arguments of commands that look at the state.
@@ -40,4 +44,21 @@ impl StateArgs {
             None => bail!("{} has no [state] dir", self.config.display()),
         }
     }
+}
+
+/// A table for people.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    table
+}
+
+/// One object a line; nothing in it steers a terminal.
+pub(super) fn json_lines(records: &[impl serde::Serialize]) -> Result<()> {
+    let mut out = PlainJson(io::stdout().lock());
+    for record in records {
+        out.write_all(format!("{}\n", json!(record)).as_bytes())?;
+    }
+    Ok(())
 }

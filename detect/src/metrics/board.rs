@@ -21,14 +21,25 @@ pub struct Report {
     pub rules: Vec<RuleFigures>,
     /// What was counted.
     pub counts: Counts,
-    /// Exceptions: what they are for, and the rows they covered.
-    pub exceptions: Vec<(String, u64)>,
+    /// Exceptions, in the order of the config.
+    pub exceptions: Vec<ExceptionFigures>,
     /// Time that looking into open windows took, of all rules.
     pub early_time: Duration,
     /// Memory of all rules, bytes.
     pub state_bytes: usize,
     /// What it may be, bytes.
     pub memory_limit: u64,
+}
+
+/// An exception in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceptionFigures {
+    /// Its place in the config, and what it is for.
+    pub name: String,
+    /// The rows it covered.
+    pub hits: u64,
+    /// When it ends, event time, µs.
+    pub ends: i64,
 }
 
 /// Shared between `run` and who asks.

@@ -12,6 +12,6 @@ mod counts;
 mod page;
 mod server;
 
-pub use board::{Board, Report};
+pub use board::{Board, ExceptionFigures, Report};
 pub use counts::{Counts, SourceCounts};
 pub use server::{Listening, MetricsError, listen};

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use tripline_alert::Outcome;
 use tripline_alert::figures::OutboxFigures;
 
-use super::{Report, SourceCounts};
+use super::{ExceptionFigures, Report, SourceCounts};
 use crate::engine::RuleFigures;
 
 /// What the state directory knows.
@@ -20,6 +20,8 @@ pub struct Alerts {
     pub open: Vec<(String, u64)>,
     /// Messages that wait.
     pub outbox: Vec<OutboxFigures>,
+    /// Destinations that are left alone since five requests in a row have failed.
+    pub failing: Vec<String>,
     /// What became of tries, by destination.
     pub tries: BTreeMap<String, Outcome>,
 }
@@ -170,9 +172,14 @@ impl Scrape {
         let troubles = self.report.counts.troubles.iter();
         let troubles = troubles.map(|(rule, &n)| (vec![("rule", rule.as_str())], number(n)));
         page.counter("tripline_rule_troubles", "Times that the rule lost windows", troubles)?;
-        let exceptions = self.report.exceptions.iter();
-        let exceptions = exceptions.map(|(name, rows)| (vec![("exception", name.as_str())], number(*rows)));
-        page.counter("tripline_exception_requests", "Requests that an exception covered", exceptions)
+        let exceptions = |value: fn(&ExceptionFigures) -> f64| {
+            let all = self.report.exceptions.iter();
+            all.map(move |exception| (vec![("exception", exception.name.as_str())], value(exception)))
+        };
+        let help = "Requests that an exception covered, since it is in the config";
+        page.counter("tripline_exception_requests", help, exceptions(|e| number(e.hits)))?;
+        let help = "When an exception ends, event time, since 1970";
+        page.gauge("tripline_exception_end_seconds", help, exceptions(|e| seconds(e.ends)))
     }
 
     fn alerts(&self, page: &mut Page) -> Result<(), fmt::Error> {
@@ -193,6 +200,12 @@ impl Scrape {
         page.gauge("tripline_outbox_messages", "Messages to be sent", depth)?;
         let age = waiting.iter().map(|(name, (_, age))| (vec![("destination", *name)], *age));
         page.gauge("tripline_outbox_oldest_seconds", "Age of the oldest of them", age)?;
+        let open = alerts.tries.keys().map(|destination| {
+            let open = alerts.failing.contains(destination);
+            (vec![("destination", destination.as_str())], f64::from(u8::from(open)))
+        });
+        let help = "Whether a destination is left alone since five requests in a row have failed";
+        page.gauge("tripline_destination_breaker_open", help, open)?;
         let tries = alerts.tries.iter().flat_map(|(destination, outcome)| {
             let Outcome { delivered, retrying, dead, refused, .. } = *outcome;
             let results = [("delivered", delivered), ("failed", retrying), ("dead", dead), ("gone", refused)];

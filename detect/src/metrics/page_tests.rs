@@ -38,7 +38,7 @@ fn scrape() -> Scrape {
     let report = Report {
         rules: vec![figures("a/b", 60 * SECOND), figures("a/new", i64::MIN)],
         counts,
-        exceptions: vec![("1: partner".into(), 4)],
+        exceptions: vec![ExceptionFigures { name: "1: partner".into(), hits: 4, ends: 1_900_000_000 * SECOND }],
         early_time: Duration::from_millis(500),
         state_bytes: 8192,
         memory_limit: 1 << 30,
@@ -46,6 +46,7 @@ fn scrape() -> Scrape {
     let alerts = Alerts {
         open: vec![("a/b".into(), 1)],
         outbox: vec![OutboxFigures { destination: "soc".into(), pending: 3, oldest_ms: 70_000 }],
+        failing: vec!["soc".into()],
         tries: BTreeMap::from([
             ("idle".into(), Outcome::default()),
             ("soc".into(), Outcome { delivered: 8, retrying: 4, dead: 1, refused: 0, store_errors: 0 }),

@@ -97,7 +97,7 @@ async fn alerts(shared: &Shared) -> Option<Alerts> {
     let (dir, tries) = shared.board.sending()?;
     let mut figures = shared.figures.lock().await;
     match tokio::task::block_in_place(|| look(&mut figures, &dir)) {
-        Ok((open, outbox)) => Some(Alerts { open, outbox, tries: tries.so_far() }),
+        Ok((open, outbox, failing)) => Some(Alerts { open, outbox, failing, tries: tries.so_far() }),
         Err(e) => {
             tracing::warn!("/metrics lacks alerts and outbox: {e}");
             *figures = None;
@@ -106,14 +106,14 @@ async fn alerts(shared: &Shared) -> Option<Alerts> {
     }
 }
 
-type Look = (Vec<(String, u64)>, Vec<tripline_alert::figures::OutboxFigures>);
+type Look = (Vec<(String, u64)>, Vec<tripline_alert::figures::OutboxFigures>, Vec<String>);
 
 fn look(figures: &mut Option<Figures>, dir: &Path) -> Result<Look, StoreError> {
     let figures = match figures {
         Some(figures) => figures,
         none => none.insert(Figures::open(dir)?),
     };
-    Ok((figures.open_alerts()?, figures.outbox()?))
+    Ok((figures.open_alerts()?, figures.outbox()?, figures.failing()?))
 }
 
 #[cfg(test)]

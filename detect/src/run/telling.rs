@@ -8,7 +8,8 @@ use tripline_ingest::{Level, Notice};
 
 use super::{Follower, now_us};
 use crate::config::Config;
-use crate::metrics::{self, Board, Listening, MetricsError, Report};
+use crate::exceptions::end_us;
+use crate::metrics::{self, Board, ExceptionFigures, Listening, MetricsError, Report};
 
 /// Tells how it goes, if the config says where.
 pub async fn listen(config: &Config, board: &Arc<Board>) -> Result<Option<Listening>, MetricsError> {
@@ -30,7 +31,13 @@ impl Follower {
             let report = Report {
                 rules: self.engine.figures(),
                 counts: self.counts.clone(),
-                exceptions: covered.map(|(e, n)| (format!("{n}: {}", e.config.reason), e.hits)).collect(),
+                exceptions: covered
+                    .map(|(e, n)| ExceptionFigures {
+                        name: format!("{n}: {}", e.config.reason),
+                        hits: e.hits,
+                        ends: end_us(&e.config),
+                    })
+                    .collect(),
                 early_time: self.engine.early_time(),
                 state_bytes: self.engine.state_bytes(),
                 memory_limit: self.memory_limit,

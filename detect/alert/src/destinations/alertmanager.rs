@@ -13,7 +13,7 @@ use crate::alert::{Alert, Status};
 use crate::time;
 
 pub(super) const STYLE: Description =
-    Description { name: "alertmanager", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+    Description { name: "alertmanager", needs: Needs::Nothing, max_body: MAX_BODY, build: request, digest: None };
 
 /// How long Alertmanager keeps an alert firing if it hears no more of it, ms: by then it has been updated or resolved,
 /// whatever retries it took.
@@ -51,6 +51,7 @@ pub(super) fn labels(alert: &Alert) -> BTreeMap<String, String> {
         ("severity", &alert.severity.name().to_owned()),
         ("service", &"tripline".to_owned()),
         ("fingerprint", &alert.fingerprint),
+        ("incident", &alert.incident),
     ];
     labels.extend(own.map(|(name, text)| (name.to_owned(), unmarked(text))));
     labels.extend(alert.handling.owner.iter().map(|owner| ("owner".to_owned(), unmarked(&inert(owner, 200)))));
@@ -79,7 +80,7 @@ fn label_name(name: &str) -> String {
     let fits = |(i, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || i > 0 && c.is_ascii_digit();
     let name: String = name.chars().take(64).enumerate().map(|(i, c)| if fits((i, c)) { c } else { '_' }).collect();
     match name.as_str() {
-        "" | "alertname" | "severity" | "service" | "fingerprint" | "owner" => format!("entity_{name}"),
+        "" | "alertname" | "severity" | "service" | "fingerprint" | "incident" | "owner" => format!("entity_{name}"),
         _ => name,
     }
 }

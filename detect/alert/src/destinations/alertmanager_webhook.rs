@@ -8,8 +8,13 @@ use super::{Description, MAX_BODY, Needs, Notification, Request};
 use crate::alert::Status;
 use crate::time;
 
-pub(super) const STYLE: Description =
-    Description { name: "alertmanager-webhook", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+pub(super) const STYLE: Description = Description {
+    name: "alertmanager-webhook",
+    needs: Needs::Nothing,
+    max_body: MAX_BODY,
+    build: request,
+    digest: None,
+};
 
 /// As Alertmanager writes that there is no end yet.
 const NO_END: &str = "0001-01-01T00:00:00Z";

@@ -10,7 +10,7 @@ use crate::json;
 use crate::time;
 
 pub(super) const STYLE: Description =
-    Description { name: "cloudevents", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+    Description { name: "cloudevents", needs: Needs::Nothing, max_body: MAX_BODY, build: request, digest: None };
 
 #[derive(Serialize)]
 struct Event<'a> {

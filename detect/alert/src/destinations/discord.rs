@@ -2,16 +2,16 @@
 //!
 //! Nobody is mentioned whatever the text says (`allowed_mentions`), and what is markup has a backslash before it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::text::{cut, evidence, facts, headline, summary, unlinked};
+use super::text::{Digest, cut, evidence, facts, headline, ids, summary, unlinked};
 use super::{Description, Needs, Notification, Request};
-use crate::alert::{Alert, Status};
+use crate::alert::Status;
 use crate::finding::Severity;
 use crate::time;
 
 pub(super) const STYLE: Description =
-    Description { name: "discord", needs: Needs::Nothing, max_body: 32 * 1024, build: request };
+    Description { name: "discord", needs: Needs::Nothing, max_body: 32 * 1024, build: request, digest: Some(digest) };
 
 fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let alert = notification.alert;
@@ -24,24 +24,39 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let mut embed = json!({
         "title": escaped(&headline(alert), 256),
         "description": lines.join("\n"),
-        "color": color(alert),
+        "color": color(alert.status == Status::Resolved, alert.severity),
         "timestamp": time::to_text(alert.detected_at),
         "fields": fields,
-        "footer": {"text": alert.id},
+        "footer": {"text": ids(alert)},
     });
     if let Some(link) = &alert.handling.runbook {
         embed["url"] = json!(link);
     }
+    message(&summary(alert), &embed)
+}
+
+fn digest(digest: &Digest) -> serde_json::Result<Request> {
+    // 16 lines of 240 characters.
+    let lines: Vec<_> = digest.lines.iter().map(|line| escaped(line, 240)).collect();
+    let embed = json!({
+        "title": escaped(&digest.headline, 256),
+        "description": lines.join("\n"),
+        "color": color(digest.resolved, digest.severity),
+    });
+    message(&digest.headline, &embed)
+}
+
+fn message(text: &str, embed: &Value) -> serde_json::Result<Request> {
     Request::json(&json!({
-        "content": escaped(&summary(alert), 500),
+        "content": escaped(text, 500),
         "embeds": [embed],
         "allowed_mentions": {"parse": []},
     }))
 }
 
-fn color(alert: &Alert) -> u32 {
-    match (alert.status, alert.severity) {
-        (Status::Resolved, _) => 0x002E_7D32,
+fn color(resolved: bool, severity: Severity) -> u32 {
+    match (resolved, severity) {
+        (true, _) => 0x002E_7D32,
         (_, Severity::Critical | Severity::High) => 0x00C6_2828,
         (_, Severity::Medium) => 0x00EF_6C00,
         (_, Severity::Low | Severity::Info) => 0x0015_65C0,

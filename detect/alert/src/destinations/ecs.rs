@@ -11,7 +11,7 @@ use crate::alert::Alert;
 use crate::time;
 
 pub(super) const STYLE: Description =
-    Description { name: "ecs", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+    Description { name: "ecs", needs: Needs::Nothing, max_body: MAX_BODY, build: request, digest: None };
 
 fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let alert = notification.alert;
@@ -42,7 +42,7 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
         "tags": alert.owasp,
         "threat": {"framework": "MITRE ATT&CK", "technique": {"id": alert.attack}},
         "tripline": {
-            "alert": alert.id, "status": alert.status, "severity": alert.severity, "fingerprint": alert.fingerprint,
+            "alert": alert.id, "incident": alert.incident, "status": alert.status, "severity": alert.severity, "fingerprint": alert.fingerprint,
             "provisional": alert.provisional, "truncated": alert.truncated, "evidence": alert.evidence,
         },
     });

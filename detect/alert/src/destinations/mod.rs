@@ -25,6 +25,7 @@ use std::str::FromStr;
 use crate::alert::Alert;
 pub use native::SCHEMA;
 use template::Template;
+use text::Digest;
 
 /// The most that any request's body has, bytes: see `delivery`'s cap.
 const MAX_BODY: usize = 64 * 1024;
@@ -54,6 +55,8 @@ struct Description {
     /// The most bytes that the receiver takes, as its documentation says; less is left out of an alert until it fits.
     max_body: usize,
     build: fn(&Notification<'_>) -> serde_json::Result<Request>,
+    /// For several alerts in one message, where people read them; else each is a message of its own.
+    digest: Option<fn(&Digest) -> serde_json::Result<Request>>,
 }
 
 /// What a destination must have for its style.
@@ -102,6 +105,8 @@ impl FromStr for Style {
 pub struct Notification<'a> {
     /// The state of the alert.
     pub alert: &'a Alert,
+    /// All that go with it, itself included, where several go in one message.
+    pub group: &'a [Alert],
     /// The `webhook-id`.
     pub id: &'a str,
     /// When it is sent: wall clock, ms since 1970. Only a style that must say until when it holds looks at it.
@@ -135,6 +140,12 @@ pub enum RequestError {
     /// It cannot be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// No alert.
+    #[error("the message holds no alert")]
+    Nothing,
+    /// It is for a style that takes several.
+    #[error("the style {0} takes one alert a message; restart tripline run after the style has changed")]
+    Several(&'static str),
     /// It is too large even without evidence and values.
     #[error("the request would have {0} bytes, more than the {1} that the receiver takes")]
     TooLarge(usize, usize),
@@ -151,12 +162,21 @@ impl Style {
         self.0.name
     }
 
+    /// Whether several alerts can go in one message.
+    pub fn takes_several(self) -> bool {
+        self.0.digest.is_some()
+    }
+
     pub(crate) fn needs(self) -> Needs {
         self.0.needs
     }
 
     /// The request for a notification. Where it would be larger than the receiver takes, the alert is cut further, and says so.
     pub fn request(self, notification: &Notification<'_>) -> Result<Request, RequestError> {
+        if notification.group.len() > 1 {
+            let digest = self.0.digest.ok_or(RequestError::Several(self.name()))?;
+            return Ok(digest(&Digest::new(notification.group))?);
+        }
         let mut request = (self.0.build)(notification)?;
         for longest in [1024, 256, 64, 0] {
             if request.body.len() <= self.0.max_body {

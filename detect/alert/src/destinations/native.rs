@@ -11,7 +11,7 @@ use crate::time;
 pub const SCHEMA: &str = include_str!("../../schema/alert.json");
 
 pub(super) const STYLE: Description =
-    Description { name: "native", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+    Description { name: "native", needs: Needs::Nothing, max_body: MAX_BODY, build: request, digest: None };
 
 #[derive(Serialize)]
 struct Payload<'a> {

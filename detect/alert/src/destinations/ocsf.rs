@@ -10,7 +10,7 @@ use crate::alert::{Alert, Status};
 use crate::finding::Severity;
 
 pub(super) const STYLE: Description =
-    Description { name: "ocsf", needs: Needs::Nothing, max_body: MAX_BODY, build: request };
+    Description { name: "ocsf", needs: Needs::Nothing, max_body: MAX_BODY, build: request, digest: None };
 
 const CLASS: u32 = 2004;
 
@@ -40,6 +40,7 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
             "version": "1.3.0",
             "uid": notification.id,
             "sequence": alert.sequence,
+            "correlation_uid": alert.incident,
             "product": {"name": "Tripline", "vendor_name": "Tripline", "version": env!("CARGO_PKG_VERSION")},
         },
         "finding_info": {

@@ -12,7 +12,7 @@ use crate::finding::Severity;
 use crate::time;
 
 pub(super) const STYLE: Description =
-    Description { name: "pagerduty", needs: Needs::Key, max_body: MAX_BODY, build: request };
+    Description { name: "pagerduty", needs: Needs::Key, max_body: MAX_BODY, build: request, digest: None };
 
 fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let alert = notification.alert;
@@ -26,6 +26,7 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     details.insert("entity".into(), alert.entity.iter().map(named).collect::<Map<_, _>>().into());
     details.insert("evidence".into(), evidence(alert, 20, 1000).into());
     details.insert("alert".into(), json!(alert.id));
+    details.insert("incident".into(), json!(alert.incident));
     if let Some(owner) = &alert.handling.owner {
         details.insert("owner".into(), json!(inert(owner, 200)));
     }

@@ -5,12 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::text::{evidence, facts, headline, inert, summary, unlinked};
+use super::text::{Digest, evidence, facts, headline, ids, summary, unlinked};
 use super::{Description, Needs, Notification, Request};
 
 /// Slack takes 50 blocks with 3,000 characters each.
 pub(super) const STYLE: Description =
-    Description { name: "slack", needs: Needs::Nothing, max_body: 32 * 1024, build: request };
+    Description { name: "slack", needs: Needs::Nothing, max_body: 32 * 1024, build: request, digest: Some(digest) };
 
 fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
     let alert = notification.alert;
@@ -27,9 +27,19 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
         let button = json!({"type": "button", "text": plain("Runbook", 20), "url": link});
         blocks.push(json!({"type": "actions", "elements": [button]}));
     }
-    blocks.push(json!({"type": "context", "elements": [plain(&inert(&alert.id, 64), 64)]}));
+    blocks.push(json!({"type": "context", "elements": [plain(&ids(alert), 90)]}));
+    message(&summary(alert), &blocks)
+}
+
+fn digest(digest: &Digest) -> serde_json::Result<Request> {
+    let mut blocks = vec![json!({"type": "header", "text": plain(&digest.headline, 148)})];
+    blocks.extend(digest.lines.iter().map(|line| json!({"type": "section", "text": plain(line, 300)})));
+    message(&digest.headline, &blocks)
+}
+
+fn message(text: &str, blocks: &[Value]) -> serde_json::Result<Request> {
     Request::json(&json!({
-        "text": escaped(&summary(alert), 500),
+        "text": escaped(text, 500),
         "blocks": blocks,
         "mrkdwn": false,
         "parse": "none",

@@ -11,7 +11,7 @@ use super::text::{headline, summary, value};
 use super::{Description, MAX_BODY, Needs, Notification, Request};
 
 pub(super) const STYLE: Description =
-    Description { name: "template", needs: Needs::Template, max_body: MAX_BODY, build: request };
+    Description { name: "template", needs: Needs::Template, max_body: MAX_BODY, build: request, digest: None };
 
 /// The most bytes of a template.
 const MAX_TEMPLATE: usize = 32 * 1024;
@@ -21,11 +21,12 @@ const WIDTH: usize = 1_000;
 const MAX_VALUES: usize = 100;
 /// Names that may be followed by `.NAME`.
 const OBJECTS: [&str; 3] = ["entity", "values", "window"];
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 28] = [
     "headline",
     "summary",
     "webhook_id",
     "id",
+    "incident",
     "rule",
     "title",
     "severity",

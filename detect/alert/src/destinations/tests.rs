@@ -25,6 +25,7 @@ fn finding() -> Finding {
         phase: Phase::Closed,
         values: [("objects".to_owned(), json!(812)), ("share".to_owned(), json!(0.25))].into_iter().collect(),
         detected_at: START + HOUR + 500_000,
+        watermark: START + HOUR,
         owasp: vec!["API1:2023".into()],
         attack: vec!["T1213".into()],
         quiet: HOUR,
@@ -47,14 +48,19 @@ fn states(finding: Finding) -> [Alert; 2] {
 
 fn request(style: Style, alert: &Alert) -> Result<Request, RequestError> {
     let template = Template::parse(TEMPLATE).unwrap();
-    style.request(&Notification {
+    style.request(&notification(alert, Some(&template)))
+}
+
+fn notification<'a>(alert: &'a Alert, template: Option<&'a Template>) -> Notification<'a> {
+    Notification {
         alert,
+        group: std::slice::from_ref(alert),
         id: "msg_0123456789abcdef0123456789abcdef",
         sent_ms: (START + 30 * HOUR) / 1_000,
         destination: "soc",
         key: Some("R0UT1NGK3Y"),
-        template: Some(&template),
-    })
+        template,
+    }
 }
 
 fn body(style: Style, alert: &Alert) -> Value {
@@ -64,17 +70,37 @@ fn body(style: Style, alert: &Alert) -> Value {
 /// `TRIPLINE_UPDATE=1` writes the files anew; read the difference before you commit it.
 #[test]
 fn golden() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/destinations/golden");
     for style in STYLES.iter().map(Style) {
         for alert in states(finding()) {
-            let name = format!("{}.{}.json", style.name(), alert.status.name());
-            let text = serde_json::to_string_pretty(&body(style, &alert)).unwrap() + "\n";
-            if std::env::var_os("TRIPLINE_UPDATE").is_some() {
-                std::fs::write(folder.join(&name), &text).unwrap();
-            }
-            let expected = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
-            assert!(text == expected, "{name} is now:\n{text}");
+            is_golden(&format!("{}.{}.json", style.name(), alert.status.name()), &body(style, &alert));
         }
+    }
+}
+
+fn is_golden(name: &str, value: &Value) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/destinations/golden").join(name);
+    let text = serde_json::to_string_pretty(value).unwrap() + "\n";
+    if std::env::var_os("TRIPLINE_UPDATE").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(text == expected, "{name} is now:\n{text}");
+}
+
+/// Several alerts in one message.
+fn digest(style: Style, alerts: &[Alert]) -> Request {
+    let notification = Notification { alert: &alerts[0], group: alerts, ..notification(&alerts[0], None) };
+    style.request(&notification).unwrap()
+}
+
+#[test]
+fn golden_digests() {
+    let of =
+        |n: i64| states(Finding { entity: [("client".to_owned(), json!(format!("192.0.2.{n}")))].into(), ..finding() });
+    let alerts: Vec<Alert> = (0..20).flat_map(of).collect();
+    for style in STYLES.iter().map(Style).filter(|style| style.takes_several()) {
+        let value: Value = serde_json::from_str(&digest(style, &alerts).body).unwrap();
+        is_golden(&format!("{}.digest.json", style.name()), &value);
     }
 }
 
@@ -82,7 +108,7 @@ fn golden() {
 fn the_native_body_to_the_byte() {
     let [firing, _] = states(finding());
     let expected = concat!(
-        r#"{"type":"alert.firing","timestamp":"2023-11-14T23:13:20.5Z","data":{"id":"alr_ID","#,
+        r#"{"type":"alert.firing","timestamp":"2023-11-14T23:13:20.5Z","data":{"id":"alr_ID","incident":"inc_ID","#,
         r#""rule":"api1/object-enumeration","title":"One client reads very many different objects","severity":"high","#,
         r#""status":"firing","entity":{"client":"192.0.2.7","user":null},"#,
         r#""window":{"start":"2023-11-14T22:13:20Z","end":"2023-11-14T23:13:20Z"},"#,
@@ -94,7 +120,10 @@ fn the_native_body_to_the_byte() {
         r#""owner":"payments","runbook":"https://wiki.example.com/enumeration","fingerprint":"FINGERPRINT","#,
         r#""episode_start":"2023-11-14T22:13:20Z","sequence":1,"findings":1,"truncated":false}}"#,
     );
-    let expected = expected.replace("alr_ID", &firing.id).replace("FINGERPRINT", &firing.fingerprint);
+    let expected = expected
+        .replace("alr_ID", &firing.id)
+        .replace("inc_ID", &firing.incident)
+        .replace("FINGERPRINT", &firing.fingerprint);
     assert_eq!(request("native".parse().unwrap(), &firing).unwrap().body, expected);
 }
 
@@ -151,8 +180,9 @@ fn forbidden(style: Style) -> &'static [&'static str] {
 fn hostile_text_times_every_style() {
     for style in STYLES.iter().map(Style) {
         for text in HOSTILE {
-            for alert in hostile(text) {
-                let request = request(style, &alert).unwrap();
+            let states = hostile(text);
+            let several = style.takes_several().then(|| digest(style, &states));
+            for request in states.iter().map(|alert| request(style, alert).unwrap()).chain(several) {
                 let context = format!("{} {text:?}: {}", style.name(), request.body);
                 assert!(request.body.len() <= style.0.max_body, "{context}");
                 assert!(!request.body.contains(|c: char| c.is_control() || "<>&\u{202e}".contains(c)), "{context}");
@@ -224,7 +254,8 @@ fn labels_of_alertmanager_are_well_formed() {
     let entity = ["client", "9a", "a.b", "severity", "ä", ""].map(|name| (name.to_owned(), json!("x"))).into();
     let [alert, _] = states(Finding { entity, ..finding() });
     let names: Vec<_> = alertmanager::labels(&alert).into_keys().collect();
-    let expected = ["_", "_a", "a_b", "alertname", "client", "entity_", "entity_severity", "fingerprint", "owner"];
+    let expected =
+        ["_", "_a", "a_b", "alertname", "client", "entity_", "entity_severity", "fingerprint", "incident", "owner"];
     assert_eq!(names, [&expected[..], &["service", "severity"]].concat());
 }
 

@@ -1,9 +1,9 @@
 //! What is sent and what is withheld, and what people do with alerts beside a running process.
 
 use tripline_alert::desk::{Desk, DeskError, Filter, Precision, Verdict};
-use tripline_alert::{Commit, Finding, Handling, Mode, Outbox, Route, Severity, Silence, Status, Store};
+use tripline_alert::{Commit, Finding, Handling, Mode, Outbox, Phase, Route, Severity, Silence, Status, Store};
 
-use crate::store::sql;
+use crate::store::{TO_VERSION_3, sql};
 use crate::support::{MINUTE, commit, finding};
 
 const ALL: Filter = Filter { resolved: true, rule: None, limit: 100_000 };
@@ -97,7 +97,12 @@ fn what_is_wrong_with_a_silence() {
         let error = bad.check().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
-    assert!(Silence::matchers(&["client".to_owned()]).unwrap_err().to_string().contains("client"));
+    let wrong = |words: &[&str]| {
+        let words: Vec<_> = words.iter().map(|w| (*w).to_owned()).collect();
+        Silence::matchers(&words).unwrap_err().to_string()
+    };
+    assert!(wrong(&["client"]).contains("client"));
+    assert!(wrong(&["client=a", "client=b"]).contains("client is given twice"));
 }
 
 #[test]
@@ -163,6 +168,30 @@ fn ten_thousand_entities_are_one_storm() {
     assert_eq!(queued(&dir).iter().filter(|s| *s == "resolved").count(), 101);
 }
 
+/// Told one by one while their window is open: the storm is told with the first, and with the total once the window has closed.
+#[test]
+fn a_storm_that_comes_row_by_row() {
+    let (dir, mut store) = open();
+    let of = |n: i64| {
+        let at = n * 20_000;
+        let known = Finding {
+            phase: Phase::Early,
+            detected_at: at,
+            watermark: at,
+            ..finding(&format!("10.0.{}.{}", n / 256, n % 256), 0, 5)
+        };
+        (known.clone(), Finding { phase: Phase::Closed, detected_at: 5 * MINUTE, watermark: 5 * MINUTE, ..known })
+    };
+    let (early, closed): (Vec<_>, Vec<_>) = (0..3_000).map(of).unzip();
+    store.commit(&commit(early, 0, T0)).unwrap();
+    assert_eq!(queued(&dir).len(), 101);
+    store.commit(&commit(closed, 5, T0)).unwrap();
+    let filter = Filter { rule: Some("tripline/storm".into()), ..ALL };
+    let [told] = desk(&dir).list(&filter).unwrap().try_into().unwrap();
+    assert_eq!((told.alert.status, &told.alert.values["alerts"]), (Status::Updated, &3_000.into()));
+    assert_eq!(queued(&dir).last().unwrap(), "updated");
+}
+
 #[test]
 fn resolving_by_hand_is_done_by_who_has_the_episode() {
     let (dir, mut store) = open();
@@ -207,14 +236,69 @@ fn open_alerts_of_the_version_before_are_listed() {
     let (dir, mut store) = open();
     store.commit(&commit(vec![finding("a", 0, 5)], 5, T0)).unwrap();
     drop(store);
+    sql(dir.path(), TO_VERSION_3);
     sql(
         dir.path(),
-        "DROP TRIGGER outbox_forgets; DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence;
-         DROP TABLE resolve_request; DROP TABLE attempt; DROP TABLE breaker; PRAGMA user_version = 2",
+        "DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence; DROP TABLE resolve_request; DROP TABLE attempt;
+         DROP TABLE breaker; PRAGMA user_version = 2",
     );
     let mut store = Store::open(dir.path()).unwrap();
     let [record] = desk(&dir).list(&ALL).unwrap().try_into().unwrap();
     assert_eq!((record.alert.status, record.told), (Status::Firing, true));
     store.commit(&commit(vec![], 500, T0)).unwrap();
     assert_eq!(queued(&dir), ["firing", "resolved"]);
+}
+
+/// An alert about a rule, such as a storm, is found by its own rule and by the one that it is about.
+#[test]
+fn storms_can_be_silenced() {
+    for pattern in ["rule=tripline/*", "rule=pack/*"] {
+        let (dir, store) = open();
+        let mut store = store.with_storm_limit(1);
+        let words = [pattern.to_owned(), "severity=high".to_owned()];
+        desk(&dir)
+            .silence(&Silence {
+                number: 0,
+                matchers: Silence::matchers(&words).unwrap(),
+                starts_ms: T0,
+                ends_ms: T0 + 1_000,
+                author: "ann".into(),
+                reason: "deploy".into(),
+                hits: 0,
+            })
+            .unwrap();
+        store.commit(&commit(vec![finding("a", 0, 5), finding("b", 0, 5)], 5, T0)).unwrap();
+        let expected = usize::from(pattern != "rule=pack/*");
+        assert_eq!(queued(&dir).len(), expected, "{pattern}");
+    }
+}
+
+/// What a destination first hears of an alert fires there, and it hears of the end of all that it heard of, and of nothing else.
+#[test]
+fn a_destination_hears_a_whole_life_or_nothing() {
+    let (dir, mut store) = open();
+    let routes = vec![Route::from("all"), Route { severity: Severity::High, ..Route::from("urgent") }];
+    let step = |severity, hour: i64, client: &str| {
+        let finding = Finding { severity, quiet: 70 * MINUTE, ..finding(client, hour * 60, hour * 60 + 5) };
+        Commit { destinations: routes.clone(), ..commit(vec![finding], hour * 60 + 5, T0) }
+    };
+    // A rule whose severity was edited: one rises, one falls, one stays low.
+    for (hour, rising, falling) in [(0, Severity::Low, Severity::High), (1, Severity::High, Severity::Low)] {
+        store.commit(&step(rising, hour, "rising")).unwrap();
+        store.commit(&step(falling, hour, "falling")).unwrap();
+        store.commit(&step(Severity::Low, hour, "low")).unwrap();
+    }
+    store.commit(&Commit { destinations: routes.clone(), ..commit(vec![], 1_000, T0) }).unwrap();
+    let pending = Outbox::open(dir.path()).unwrap().pending().unwrap();
+    let of = |destination: &str, client: &str| -> Vec<String> {
+        let fingerprint = finding(client, 0, 5).fingerprint();
+        let about = pending.iter().filter(|e| e.destination == destination && e.fingerprint == fingerprint);
+        about.map(|e| format!("{} {}", e.status, e.sequence)).collect()
+    };
+    for client in ["rising", "falling", "low"] {
+        assert_eq!(of("all", client), ["firing 1", "updated 2", "resolved 3"], "{client}");
+    }
+    assert_eq!(of("urgent", "rising"), ["firing 2", "resolved 3"]);
+    assert_eq!(of("urgent", "falling"), ["firing 1", "resolved 3"]);
+    assert_eq!(of("urgent", "low"), Vec::<String>::new());
 }

@@ -11,7 +11,8 @@ use crate::support::{MINUTE, finding};
 
 /// The finding of an open window as of a minute.
 fn early(client: &str, start: i64, end: i64, settled: i64) -> Finding {
-    let mut early = Finding { phase: Phase::Early, detected_at: settled * MINUTE, ..finding(client, start, end) };
+    let at = settled * MINUTE;
+    let mut early = Finding { phase: Phase::Early, detected_at: at, watermark: at, ..finding(client, start, end) };
     early.values.insert("requests".into(), json!(settled));
     early.evidence.clear();
     early
@@ -72,6 +73,30 @@ fn the_next_episode_waits_until_the_one_before_is_over() {
     assert!(lifecycle.open().all(|alert| alert.id != first.id));
 }
 
+/// Several may wait, and through a restart: were one forgotten, the one after it would begin an episode before its window closes.
+#[test]
+fn those_that_wait_fire_in_order() {
+    let of = |start, end, settled| Finding { quiet: 0, ..early("192.0.2.1", start, end, settled) };
+    let mut lifecycle = Lifecycle::default();
+    lifecycle.observe(of(0, 10, 7)).unwrap();
+    for finding in [of(20, 30, 21), of(25, 35, 26), of(40, 50, 41)] {
+        assert_eq!(lifecycle.observe(finding), None);
+    }
+    let mut lifecycle = reloaded(&lifecycle);
+    let mut told = Vec::new();
+    for end in [10, 30, 50] {
+        let closed = Finding { quiet: 0, ..finding("192.0.2.1", end - 10, end) };
+        told.extend(lifecycle.step(vec![closed], Some((end + 11) * MINUTE)));
+    }
+    let told: Vec<_> =
+        told.iter().map(|c| (c.alert.status, c.alert.window.start / MINUTE, c.alert.provisional)).collect();
+    let life = |start| {
+        let [firing, updated, resolved] = [Status::Firing, Status::Updated, Status::Resolved];
+        [(firing, start, true), (updated, start, false), (resolved, start, false)]
+    };
+    assert_eq!(told, [life(0), life(20), life(40)].concat()[1..]);
+}
+
 /// A state file of a program that knew no early findings.
 #[test]
 fn episodes_of_before_still_load() {
@@ -126,7 +151,8 @@ proptest! {
                 let of_rule = |f: Finding| Finding { quiet: quiet * MINUTE, ..f };
                 let closed = Finding { detected_at: (end + lateness) * MINUTE, ..finding(&ip, start, end) };
                 // One of the rules cannot tell early.
-                let early = (client > 0).then(|| of_rule(early(&ip, start, end, *settled)));
+                let watermark = (*settled - lateness) * MINUTE;
+                let early = (client > 0).then(|| of_rule(Finding { watermark, ..early(&ip, start, end, *settled) }));
                 (of_rule(closed), early, *settled)
             })
             .collect();
@@ -156,7 +182,8 @@ proptest! {
 
         let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
         for changes in told.values() {
-            prop_assert!(is_legal(changes), "{changes:#?}");
+            let states: Vec<_> = changes.iter().map(|c| (c.alert.status, c.alert.provisional, c.alert.sequence, c.alert.window.start / MINUTE, c.alert.window.end / MINUTE, c.alert.findings, c.notify)).collect();
+            prop_assert!(is_legal(changes), "{states:?}");
             for Change { alert: a, .. } in changes {
                 let fate = (a.status == Status::Resolved, a.first_seen, a.window.end, a.findings, a.detected_at);
                 fates.insert(format!("{} {}", a.fingerprint, a.episode_start), fate);

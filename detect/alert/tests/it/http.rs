@@ -275,6 +275,29 @@ async fn of_an_endless_reply_little_is_read() {
     assert!(sent.load(Ordering::Relaxed) < 64 << 20, "{} bytes", sent.load(Ordering::Relaxed));
 }
 
+/// A reply that comes byte by byte is left when its time is up: what it says has been read before.
+#[tokio::test]
+async fn a_byte_now_and_then() {
+    let answer = |_, _: &_| async {
+        let drip = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        Body::from_stream(drip).into_response()
+    };
+    let receiver = Receiver::start(answer).await;
+    let mut setup = Setup::new(receiver.destination("soc"), impatient());
+    assert_eq!(setup.sender.deliver_due(T0).await.delivered, 1);
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_to_nothing_is_tried_again() {
+    let mut setup = Setup::new(destination("soc", "https://nothing.invalid/canary"), Timeouts::default());
+    assert_eq!(setup.sender.deliver_due(T0).await.retrying, 1);
+    let error = setup.outbox().pending().unwrap().remove(0).last_error.unwrap();
+    assert!(!error.is_empty() && !error.contains("canary"), "{error}");
+}
+
 #[tokio::test]
 async fn nobody_there() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

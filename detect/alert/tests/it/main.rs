@@ -3,12 +3,15 @@
 // A test that unwraps says what it expects.
 #![allow(clippy::unwrap_used)]
 
+mod commits;
 mod config;
 mod delivery;
 mod desk;
 mod early;
 mod figures;
+mod grouping;
 mod http;
+mod incidents;
 mod lifecycle;
 mod secrets;
 mod segments;

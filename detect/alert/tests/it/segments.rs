@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tripline_alert::{Checkpoint, Commit, Delete, Put, Store};
 
-use crate::store::{killed, put, sql};
+use crate::store::{TO_VERSION_3, killed, put, sql};
 
 /// A value that goes to a segment, different for every seed.
 fn large(seed: u8, length: usize) -> Vec<u8> {
@@ -123,11 +123,12 @@ fn damage_costs_the_rows_that_it_is_in() {
 fn an_old_state_file_is_upgraded() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
+    sql(dir.path(), TO_VERSION_3);
     sql(
         dir.path(),
         "DROP INDEX checkpoint_segment; DROP TABLE segment; ALTER TABLE checkpoint DROP COLUMN segment;
          ALTER TABLE checkpoint DROP COLUMN offset; ALTER TABLE checkpoint DROP COLUMN length;
-         ALTER TABLE checkpoint DROP COLUMN checksum; DROP TRIGGER outbox_forgets; DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence;
+         ALTER TABLE checkpoint DROP COLUMN checksum; DROP INDEX outbox_content; DROP TABLE alert; DROP TABLE silence;
          DROP TABLE resolve_request; DROP TABLE attempt; DROP TABLE breaker; PRAGMA user_version = 1;
          INSERT INTO checkpoint VALUES ('engine', CAST('a' AS BLOB), zeroblob(9000))",
     );

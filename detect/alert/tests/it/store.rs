@@ -20,6 +20,13 @@ pub(crate) fn sql(dir: &Path, sql: &str) {
     rusqlite::Connection::open(dir.join("state.db")).unwrap().execute_batch(sql).unwrap();
 }
 
+/// What the newest version of the state file has that the one before had not, undone.
+pub(crate) const TO_VERSION_3: &str = "
+    DROP TRIGGER outbox_forgets; DROP INDEX outbox_queue; DROP INDEX outbox_batch; DROP INDEX outbox_told; DROP TABLE turn;
+    ALTER TABLE outbox DROP COLUMN queue; ALTER TABLE outbox DROP COLUMN batch;
+    CREATE INDEX outbox_queue ON outbox (destination, fingerprint, seq) WHERE state = 'pending';
+    DROP TRIGGER alert_forgets; DROP TABLE told; DROP INDEX alert_incident; ALTER TABLE alert DROP COLUMN incident; PRAGMA user_version = 3;";
+
 #[test]
 fn a_commit_that_fails_leaves_nothing_and_can_be_done_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -34,6 +34,7 @@ pub(crate) fn finding(client: &str, start: i64, end: i64) -> Finding {
         .into_iter()
         .collect(),
         detected_at: window.end + 500_000,
+        watermark: window.end,
         owasp: vec!["API1:2023".into()],
         attack: vec!["T1213".into()],
         quiet: 10 * MINUTE,
