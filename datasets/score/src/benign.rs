@@ -37,7 +37,7 @@ impl Command {
             lines += site.known.lines;
             let start = site.start().as_microsecond();
             let mut seen = BTreeSet::new();
-            for alert in run(&rules, &site.pieces(), i64::MAX).await? {
+            for alert in run(&self.common, &rules, &site.pieces(), i64::MAX).await? {
                 let day = (alert.at_us - start).div_euclid(DAY_US);
                 let entity = serde_json::to_string(&alert.entity)?;
                 if seen.insert((alert.rule.clone(), entity.clone(), day)) {

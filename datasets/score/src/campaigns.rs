@@ -65,7 +65,7 @@ impl Command {
                         none.insert(Site::new(&self.common, seed, span)?)
                     }
                 };
-                let outcome = outcome(site, &plan, &rules, seed).await?;
+                let outcome = outcome(site, &plan, &rules, &self.common, seed).await?;
                 eprintln!("{} (seed {seed}): {:?} of {}", plan.name, outcome.alert, outcome.leaked);
                 outcomes.push(outcome);
             }
@@ -111,6 +111,7 @@ fn placed(plan: &Plan, common: &Common, seed: u64) -> Plan {
     let watched = match plan.pace {
         Pace::Ramp(_) => SignedDuration::from_hours(14 * 24),
         Pace::Human | Pace::StopAndGo(..) => SignedDuration::from_hours(24),
+        Pace::Steady if plan.start.is_zero() && plan.name == "since-first-line" => SignedDuration::from_hours(30),
         Pace::Steady if plan.rate / (plan.identities as f64) < 0.05 && plan.rate < 0.5 => {
             SignedDuration::from_hours(24)
         }
@@ -136,7 +137,7 @@ fn span(plan: &Plan) -> SignedDuration {
 /// How long after a campaign's end alerts are waited for.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
-pub async fn outcome(site: &Site, plan: &Plan, rules: &[Rule], seed: u64) -> Result<Outcome> {
+pub async fn outcome(site: &Site, plan: &Plan, rules: &[Rule], common: &Common, seed: u64) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("campaign.log.zst");
     let truth = site.campaign(plan, &file)?;
@@ -144,7 +145,7 @@ pub async fn outcome(site: &Site, plan: &Plan, rules: &[Rule], seed: u64) -> Res
     let end = (site.start() + plan.start + plan.duration.unwrap_or_default() + PATIENCE).as_microsecond();
     let mut files = site.pieces();
     files.push(file);
-    let raised = run(rules, &files, end).await?;
+    let raised = run(common, rules, &files, end).await?;
     let raised: Vec<&Raised> = raised.iter().filter(|alert| alert.at_us >= begin).collect();
 
     let members: HashSet<String> = truth.clients.iter().map(|client| key(client)).collect();

@@ -43,7 +43,7 @@ impl Command {
                 (plan.identities, plan.rate) = (identities, rate);
                 plan.start = self.common.warm_up + SignedDuration::from_hours(8);
                 plan.duration = Some(self.watched);
-                let outcome = outcome(&site, &plan, &all, seed).await?;
+                let outcome = outcome(&site, &plan, &all, &self.common, seed).await?;
                 eprintln!("{identities} identities, {rate}/s: {:?} of {}", outcome.alert, outcome.leaked);
                 if let Some((_, _, rule)) = outcome.alert {
                     heard = rule;

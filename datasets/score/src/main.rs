@@ -60,6 +60,9 @@ struct Common {
     /// Run only the rules with this id; globs as 'api1/*' (repeatable)
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
+    /// How late lines may come, if not as their formats say (60 s combined, 10 s JSON): alerts at a window's end wait for it.
+    #[arg(long, value_parser = duration)]
+    lateness: Option<SignedDuration>,
     /// Keep the simulated traffic in this folder, and use what is there.
     #[arg(long)]
     keep: Option<PathBuf>,

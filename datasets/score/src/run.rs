@@ -2,6 +2,7 @@
 
 use crate::Common;
 use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -59,13 +60,15 @@ fn fits(pattern: &str, id: &str) -> bool {
 }
 
 /// What the rules say of these files up to a time, µs.
-pub async fn run(rules: &[Rule], files: &[PathBuf], until_us: i64) -> Result<Vec<Raised>> {
+pub async fn run(common: &Common, rules: &[Rule], files: &[PathBuf], until_us: i64) -> Result<Vec<Raised>> {
     let (engine, problems) = Engine::new(rules, &BTreeMap::new(), &Lookups::default()).await;
     if let Some(problem) = problems.first() {
         bail!("{problem}");
     }
     let mut engine = engine.without_unused_baselines();
-    let patterns: Vec<_> = files.iter().map(|file| (file.display().to_string(), SourceOptions::default())).collect();
+    let options =
+        SourceOptions { lateness: common.lateness.map(SignedDuration::unsigned_abs), ..SourceOptions::default() };
+    let patterns: Vec<_> = files.iter().map(|file| (file.display().to_string(), options.clone())).collect();
     let (mut inputs, problems) = find_files(&patterns);
     if let Some(problem) = problems.first() {
         bail!("{problem}");

@@ -113,7 +113,7 @@ pub const ALL: &[Plan] = &[
         assumed: "100 lookups/s, a pool of 10,000 addresses",
         taken_then: Some(15_115_516),
         target: "/v1/members/{email}",
-        route: "/v1/members/{email}",
+        route: "/v1/members/{id}",
         rate: 100.0,
         hit_ratio: 0.03,
         identities: 10_000,

@@ -19,7 +19,10 @@ fn day(day: &mut Day) {
         }
     }
     for person in 0..day.count(300.0) {
-        let start = day.at(7, 0).max(day.busy_time());
+        let start = day.busy_time();
+        if start < day.at(6, 30) {
+            continue; // (the new products are not there yet)
+        }
         for look in 0..3 {
             let target = format!("/v1/products/{}", 200_001 + day.below(5_000));
             day.get(start + look * 20 * SECOND, 1 + person, target, 2_400, browser(person));

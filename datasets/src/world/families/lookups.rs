@@ -16,7 +16,7 @@ pub(super) const PLANS: &[Plan] = &[
         name: "lookup-email",
         summary: "100 addresses look up e-mail addresses in the path, 10/s in sum, 20 % hits",
         target: "/v1/members/{email}",
-        route: "/v1/members/{email}",
+        route: "/v1/members/{id}",
         hit_ratio: 0.2,
         identities: 100,
         ..Plan::BASE
