@@ -253,3 +253,36 @@ fn readme_row(name: String, plan: &Plan, outcomes: &[Outcome]) -> Vec<String> {
         speakers(outcomes),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    /// A small site; one client that reads id after id, five a second, under a rule whose answer is known: 100 objects.
+    #[tokio::test]
+    async fn a_campaign_is_scored_as_its_rule_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rule = "/*\ntitle = \"T\"\nentity = [\"client\", \"route\"]\n*/\n\
+            SELECT window_start, window_end, client, route, count(*) AS requests FROM tumble(requests, ts, INTERVAL '1 hour')\n\
+            WHERE route = '/v1/users/{id}' GROUP BY window_start, window_end, client, route HAVING count(*) >= 100\n";
+        std::fs::write(folder.path().join("hundred.sql"), rule).expect("a rule");
+        let pack = folder.path().display().to_string();
+        let common = Arguments::parse_from(["score", "--rate", "1", "--warm-up", "1h", "--pack", &pack]).common;
+        let rules = rules(&common).expect("a rule");
+        let plan = parse("sequential-10:rate=5,start=2h,duration=5m").expect("a plan");
+        let site = Site::new(&common, 101, SignedDuration::from_hours(3)).expect("a site");
+        let outcome = outcome(&site, &plan, &rules, &common, 101).await.expect("a score");
+        let (leaked, seconds, rule) = outcome.alert.expect("an alert");
+        assert_eq!((leaked, rule.as_str()), (100, "hundred"));
+        assert!((15.0..25.0).contains(&seconds), "{seconds} s for 100 requests at 5/s");
+        assert!((outcome.named - 1.0).abs() < 1e-9 && outcome.leaked > 1_400);
+        assert!(site.known.lines > 3_600);
+    }
+}

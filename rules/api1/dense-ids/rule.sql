@@ -23,7 +23,7 @@ an [[exception]]. Clients whose agent always carries a URL (declared crawlers, p
 fire in bulk only, at `declared_factor` times as many ids.
 
 It sees the last id of an object (/users/7/orders/42: 42), and numbers only. Reading every third id hides from it, and so do
-bursts on fewer than `steady_slots` slots an hour that stay below `bulk_ids`; object-enumeration and slow-enumeration do not care about either.
+bursts on fewer than `steady_slots` slots an hour that stay below `bulk_ids`; above-baseline and slow-enumeration do not care about either.
 """
 */
 WITH blocks AS (
