@@ -35,7 +35,7 @@ impl Command {
             let warm_days = self.common.warm_up.as_secs() / 86_400;
             client_days += site.known.client_days.range(warm_days..).map(|(_, n)| n).sum::<u64>();
             lines += site.known.lines;
-            let start = site.start().as_microsecond();
+            let start = Site::start().as_microsecond();
             let mut seen = BTreeSet::new();
             for alert in run(&self.common, &rules, &site.pieces(), i64::MAX).await? {
                 let day = (alert.at_us - start).div_euclid(DAY_US);
@@ -71,7 +71,9 @@ impl Command {
             println!("{}", serde_json::to_string_pretty(&all)?);
             return Ok(());
         }
-        examples.iter().for_each(|example| eprintln!("{example}"));
+        for example in &examples {
+            eprintln!("{example}");
+        }
         let mut rows: Vec<_> = counted
             .iter()
             .map(|((rule, who), n)| vec![rule.clone(), who.clone(), n.to_string(), String::new()])

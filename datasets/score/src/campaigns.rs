@@ -141,8 +141,8 @@ pub async fn outcome(site: &Site, plan: &Plan, rules: &[Rule], common: &Common, 
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("campaign.log.zst");
     let truth = site.campaign(plan, &file)?;
-    let begin = (site.start() + plan.start).as_microsecond();
-    let end = (site.start() + plan.start + plan.duration.unwrap_or_default() + PATIENCE).as_microsecond();
+    let begin = (Site::start() + plan.start).as_microsecond();
+    let end = (Site::start() + plan.start + plan.duration.unwrap_or_default() + PATIENCE).as_microsecond();
     let mut files = site.pieces();
     files.push(file);
     let raised = run(common, rules, &files, end).await?;

@@ -6,7 +6,12 @@
 //! counts false alerts; `frontier` looks for what stays silent; `stats` and `table` are what they are told with.
 
 // Counts of records and requests, far below 2^52, as shares.
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss
+)]
 
 mod benign;
 mod campaigns;

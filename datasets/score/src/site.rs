@@ -94,14 +94,14 @@ impl Site {
     }
 
     /// The log begins on a Monday.
-    pub fn start(&self) -> Timestamp {
+    pub fn start() -> Timestamp {
         "2026-03-02T00:00:00Z".parse().unwrap_or_default()
     }
 
     fn simulate(&self, span: SignedDuration) -> Result<Known> {
-        let world = self.world(self.start(), span);
+        let world = self.world(Self::start(), span);
         let mut pieces = Pieces { folder: self.folder.clone(), count: 0, bytes: 0, open: None };
-        let mut observer = Observer::new(self.start().as_second(), span);
+        let mut observer = Observer::new(span);
         let truth = world.write_watched(&mut pieces, |_, line| observer.see(line)).map_err(io::Error::from);
         let truth = truth.and_then(|truth| pieces.close().map(|()| truth));
         let truth = truth.with_context(|| format!("cannot write {}", self.folder.display()))?;
@@ -110,12 +110,12 @@ impl Site {
 
     /// The files of the log, as patterns that `scan` understands, and their number.
     pub fn pieces(&self) -> Vec<PathBuf> {
-        (0..).map(|nth| piece(&self.folder, nth)).take_while(|path| path.exists()).collect()
+        (0..usize::MAX).map(|nth| piece(&self.folder, nth)).take_while(|path| path.exists()).collect()
     }
 
     /// Writes a campaign's lines to a file of their own: JSON, with milliseconds.
     pub fn campaign(&self, plan: &Plan, path: &Path) -> Result<CampaignTruth> {
-        let mut world = self.world(self.start(), plan.start + plan.duration.unwrap_or(SignedDuration::from_hours(2)));
+        let mut world = self.world(Self::start(), plan.start + plan.duration.unwrap_or(SignedDuration::from_hours(2)));
         world.rate = 0.0;
         world.confounders = Vec::new();
         world.campaigns = vec![plan.clone()];
@@ -172,7 +172,6 @@ impl Write for Pieces {
 
 /// Looks at harmless lines as they are written.
 struct Observer {
-    start: i64,
     seconds: i64,
     /// What stands before and after the varying part of each target.
     targets: Vec<(&'static str, &'static str, &'static str)>,
@@ -192,7 +191,7 @@ struct Route {
 }
 
 impl Observer {
-    fn new(start: i64, span: SignedDuration) -> Self {
+    fn new(span: SignedDuration) -> Self {
         let mut targets: Vec<_> = families::all().chain(incidents::all()).map(|plan| plan.target).collect();
         targets.sort_unstable();
         targets.dedup();
@@ -202,7 +201,6 @@ impl Observer {
         };
         let targets: Vec<_> = targets.into_iter().map(split).collect();
         Self {
-            start,
             seconds: span.as_secs(),
             routes: targets.iter().map(|_| Route::default()).collect(),
             targets,
@@ -260,7 +258,6 @@ impl Observer {
             let rate = route.organic.requests as f64 / counted;
             self.known.routes.insert((*target).to_owned(), Organic { rate, ..route.organic });
         }
-        let _ = self.start;
         self.known
     }
 }
