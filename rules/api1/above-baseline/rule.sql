@@ -61,4 +61,6 @@ SELECT window_start, window_end, client, route, requests, objects, answered, own
        round(usual_objects) AS usual_objects
 FROM usual
 WHERE objects >= usual_objects AND answered > 0
+  -- (sign-ins are credential-stuffing's)
+  AND NOT regexp_like(lower(route), '/(log-?in|sign-?in|sessions?|(oauth2?/)?token|auth|authenticate)/?$')
   AND (NOT declared OR objects >= $declared_factor * usual_objects)
