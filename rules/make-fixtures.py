@@ -101,11 +101,11 @@ def visits(log, client, start, seconds, people, looks=4):
                 log.add(time, client, page, size=rng.randint(300, 9_000), agent=agent)
 
 
-def residents(log, hours, people=30):
+def residents(log, hours, people=30, day=0):
     """A few people at home, so that the site is not empty."""
     for n in range(people):
         for hour in hours:
-            visits(log, f"203.0.113.{n + 1}", at(hour), 3_000, 1, looks=3)
+            visits(log, f"203.0.113.{n + 1}", at(hour, day=day), 3_000, 1, looks=3)
 
 
 # --- api1/object-enumeration ---
@@ -274,10 +274,41 @@ def office_day():
 
 def profiles_above_the_norm():
     log = Log(41)
-    residents(log, [9, 10, 11], people=40)
+    for day in range(2):
+        residents(log, [11], people=40, day=day)
     profiles = log.rng.sample(range(10_000_000), 300)
-    log.sweep(at(11, 2), 3_400, "192.0.2.200", [f"/v1/users/{n}" for n in profiles])
+    log.sweep(at(11, 2, day=1), 3_400, "192.0.2.200", [f"/v1/users/{n}" for n in profiles])
     log.write("api1/above-baseline", "profiles-above-the-norm")
+
+
+def guesses_by_post():
+    log = Log(44)
+    for day in range(2):  # sign-up checks; whose, stands in the body
+        for person in range(60):
+            for n in range(log.rng.randint(1, 4)):
+                log.add(at(15, 1, day=day) + person * 50 + n * 7, f"203.0.113.{person + 1}", "/v1/signup/checks", 200, 60, "POST", APP)
+    for n in range(400):
+        log.add(at(15, 5, day=1) + n * 0.5, "192.0.2.200", "/v1/signup/checks", 200, 60, "POST", APP)
+    log.write("api1/above-baseline", "guesses-by-post")
+
+
+def pace_raised_by_half():
+    log = Log(45)
+    for day, n in enumerate([20, 30, 45]):
+        residents(log, [14], people=40, day=day)
+        log.sweep(at(14, 1, day=day), 3_500, "192.0.2.200", [f"/v1/users/{day * 1_000_000 + 7 * i}" for i in range(n)])
+    log.write("api1/above-baseline", "pace-raised-by-half")
+
+
+def bulk_is_usual_here():
+    log = Log(46)
+    for day in range(2):
+        residents(log, [18], people=40, day=day)
+        for phone in range(5):  # new phones fetch their owners' photos
+            first = 50_000_000 + phone * 1_000_000 + day * 100_000
+            photos = [f"/v1/photos/{first + n}" for n in range(60 + 90 * phone)]
+            log.sweep(at(18, 5 + 9 * phone, day=day), 200, f"203.0.113.{200 + phone}", photos, size=180_000, agent=APP)
+    log.write("api1/above-baseline", "bulk-is-usual-here")
 
 
 def same_hour_as_yesterday():
@@ -293,6 +324,55 @@ def office_on_its_first_day():
     residents(log, [8, 9, 10], people=40)
     visits(log, "192.0.2.100", at(9, 50), 3_600, 200)
     log.write("api1/above-baseline", "office-on-its-first-day")
+
+
+# --- api1/route-surge ---
+
+def usual_days(log, days=2):
+    """Forty people at noon, day after day."""
+    for day in range(days):
+        residents(log, [12], people=40, day=day)
+
+
+def hundred_addresses():
+    log = Log(81)
+    usual_days(log)
+    profiles = log.rng.sample(range(10_000_000), 900)
+    for n, profile in enumerate(profiles):
+        log.add(at(12, 20, 10, day=1) + n * 0.1, f"198.51.100.{n % 100 + 1}", f"/v1/users/{profile}", agent=log.rng.choice(BROWSERS))
+    log.write("api1/route-surge", "hundred-addresses")
+
+
+def rush_of_visitors():
+    log = Log(82)
+    usual_days(log)
+    for n in range(1, 251):  # within five minutes, each like any other visitor
+        visits(log, f"198.51.100.{n}", at(12, 20, day=1), 300, 1)
+    log.write("api1/route-surge", "rush-of-visitors")
+
+
+def product_in_the_news():
+    log = Log(83)
+    usual_days(log)
+    for n in range(1_500):
+        log.add(at(12, 20, day=1) + n * 0.1, f"198.51.100.{n % 250 + 1}", "/v1/products/104711", 200, 2_400, agent=log.rng.choice(BROWSERS))
+    log.write("api1/route-surge", "product-in-the-news")
+
+
+# --- api4/many-pages ---
+
+def page_after_page():
+    log = Log(91)
+    log.sweep(at(10, 1), 600, "192.0.2.200", [f"/v1/users?page={n}&limit=100" for n in range(1, 201)], size=41_000)
+    log.write("api4/many-pages", "page-after-page")
+
+
+def staff_turns_pages():
+    log = Log(92)
+    for clerk in range(4):
+        log.sweep(at(10, 1), 3_000, f"192.0.2.{40 + clerk}", [f"/v1/users?page={n % 15 + 1}&limit=50" for n in range(90)], size=21_000)
+    log.sweep(at(10, 1), 3_400, "203.0.113.7", ["/v1/notifications?limit=20"] * 700, size=800, agent=APP)
+    log.write("api4/many-pages", "staff-turns-pages")
 
 
 # --- api2/credential-stuffing ---
@@ -424,7 +504,9 @@ for make in [
     ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery,
     id_every_25_seconds, bulk, list_views, photo_sync, small_catalogue, dashboard, nightly_partner,
     uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
-    profiles_above_the_norm, same_hour_as_yesterday, office_on_its_first_day,
+    profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
+    hundred_addresses, rush_of_visitors, product_in_the_news,
+    page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
     word_list, broken_release, deleted_items, expired_session,
     served_secrets, single_page_app, refused_secrets,

@@ -5,9 +5,10 @@ use crate::catalogue::{HEALTH, ORDER, PRODUCT_PAGE, RETIRED_PAGE, ROBOTS, Reques
 use crate::clients::{
     CRAWLER_ADDRESS, CRAWLER_AGENT, PARTNER_ADDRESS, PARTNER_AGENT, PROBE_ADDRESS, PROBE_AGENT, Population,
 };
-use crate::daytime::{MAX_FACTOR, factor};
+use crate::daytime::Week;
 use crate::ids::{Ids, PRODUCTS, product_of_rank};
 use crate::line::{Entry, Lines};
+use crate::mix::Mix;
 use crate::session::{Habits, Outcome, Session};
 use crate::truth::Benign as Counts;
 use rand::{Rng as _, SeedableRng as _};
@@ -46,6 +47,7 @@ pub(crate) struct Benign {
     rng: ChaCha8Rng,
     habits: Habits,
     population: Population,
+    week: Week,
     /// Visits that begin, a second, at the busiest time; and µs between two requests of the crawler.
     peak_arrivals: f64,
     crawler_gap_us: f64,
@@ -60,13 +62,19 @@ pub(crate) struct Benign {
 impl Benign {
     /// Traffic from `start_us` on, at a mean of `rate` requests/s.
     pub(crate) fn new(seed: u64, start_us: i64, rate: f64, partner_export: bool) -> Self {
+        Self::with(&Mix::default(), seed, start_us, rate, partner_export)
+    }
+
+    /// The same of a site that is `mix`.
+    pub(crate) fn with(mix: &Mix, seed: u64, start_us: i64, rate: f64, partner_export: bool) -> Self {
         let crawler_rate = (CRAWLER_SHARE * rate).min(CRAWLER_MAX_RATE);
         let people_rate = rate - crawler_rate - 1e6 / PROBE_INTERVAL_US as f64;
         let mut benign = Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
-            habits: Habits::new(),
-            population: Population::new(seed, rate),
-            peak_arrivals: people_rate / REQUESTS_A_SESSION * MAX_FACTOR,
+            habits: Habits::new(mix),
+            population: Population::new(seed, rate, mix),
+            week: mix.week,
+            peak_arrivals: people_rate / (REQUESTS_A_SESSION * mix.session_length()) * mix.week.max_factor(),
             crawler_gap_us: 1e6 / crawler_rate,
             next_arrival_us: start_us,
             actors: Vec::new(),
@@ -172,7 +180,7 @@ impl Benign {
     fn arrival_after(&mut self, mut time_us: i64) -> i64 {
         loop {
             time_us += self.exponential(1e6 / self.peak_arrivals);
-            if self.rng.random::<f64>() * MAX_FACTOR < factor(time_us) {
+            if self.rng.random::<f64>() * self.week.max_factor() < self.week.factor(time_us) {
                 return time_us;
             }
         }

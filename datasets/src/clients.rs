@@ -2,6 +2,7 @@
 //! number, so that a client that comes back is the same without being remembered.
 
 use crate::ids::account_id;
+use crate::mix::Mix;
 use crate::random::{mix, mix2};
 use rand::Rng;
 use rand_distr::{Distribution as _, Zipf};
@@ -46,8 +47,6 @@ const APPS: [&str; 4] = [
 const OFFICE_SHARE: f64 = 0.15;
 /// The share of sessions by clients never seen before, of those outside offices.
 const NEW_SHARE: f64 = 0.45;
-/// The exponent of the rates of clients that return: the Zipf form of a Pareto tail of 1.67 (Hill).
-const RETURN_EXPONENT: f64 = 0.6;
 const LARGEST_OFFICE: u64 = 300;
 const SMALLEST_OFFICE: u64 = 40;
 
@@ -78,11 +77,11 @@ pub(crate) struct Population {
 impl Population {
     /// The people behind a mean of `rate` requests a second: 1,000 returning clients for each request a second, and
     /// an office for each two.
-    pub(crate) fn new(seed: u64, rate: f64) -> Self {
+    pub(crate) fn new(seed: u64, rate: f64, mix: &Mix) -> Self {
         let returning = (rate * 1_000.0).ceil().max(100.0);
         Self {
             seed,
-            returning: Zipf::new(returning, RETURN_EXPONENT).expect("at least 100 clients"),
+            returning: Zipf::new(returning, 1.0 / mix.hill).expect("at least 100 clients"),
             next_new: returning as u64 + 1,
             offices: 1 + (rate / 2.0) as u64,
         }

@@ -121,7 +121,7 @@ fn pick<'a>(list: &[&'a str], hash: u64) -> &'a str {
 }
 
 /// A version 4 UUID that follows from a hash.
-fn push_uuid(out: &mut Vec<u8>, hash: u64) {
+pub(crate) fn push_uuid(out: &mut Vec<u8>, hash: u64) {
     let value = (u128::from(hash) << 64) | u128::from(mix(hash));
     let value = (value & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     for nibble in (0..32).rev() {
@@ -133,7 +133,7 @@ fn push_uuid(out: &mut Vec<u8>, hash: u64) {
 }
 
 /// A parcel's number: `SHP` and 13 letters and digits, the last of them always a digit.
-fn push_token(out: &mut Vec<u8>, hash: u64) {
+pub(crate) fn push_token(out: &mut Vec<u8>, hash: u64) {
     out.extend_from_slice(b"SHP");
     for place in 0..12 {
         out.push(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(hash >> (place * 5)) as usize & 0x1f]);

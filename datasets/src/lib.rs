@@ -6,6 +6,9 @@
 //! one stream, `session` is one visit, `clients` says who visits, `catalogue` and `ids` what they can look at, `daytime` when;
 //! `campaign` is the attacker, [`truth`] takes him down, `line` writes.
 //!
+//! [`world`] is the same site for scoring detectors: with everybody who looks like an attacker and is none, every family of
+//! attacks, and replays of known incidents; any number of campaigns in one log, or in a log of somebody else's.
+//!
 //! [`load`] is another generator, for load tests: plain in shape, and as fast as lines can be put together.
 //!
 //! # The benign traffic
@@ -59,18 +62,22 @@ mod daytime;
 mod ids;
 mod line;
 pub mod load;
+mod mix;
 mod random;
 pub mod scenario;
 mod session;
 pub mod truth;
+pub mod world;
 
 pub use clients::{CAMPAIGN_ADDRESS, CRAWLER_ADDRESS, PARTNER_ADDRESS, PROBE_ADDRESS};
+pub use line::Format;
 pub use scenario::{Enumeration, Length, Order, Scenario, ScenarioError};
 pub use truth::{Truth, leaked_by};
 
 use crate::benign::Benign;
 use crate::campaign::Campaign;
 use crate::line::Lines;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use std::io::{self, Write};
 
 /// Lines are handed on once so many bytes have come together.
@@ -125,4 +132,11 @@ pub fn generate(scenario: &Scenario, out: &mut impl Write) -> Result<Truth, Gene
         benign: benign.into_counts(),
         campaign: campaign.and_then(Campaign::into_truth),
     })
+}
+
+/// A duration as people write it, such as `6h`, `41d` or `1h 30m`.
+pub fn duration(text: &str) -> Result<SignedDuration, &'static str> {
+    let span = text.parse::<Span>().ok();
+    span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
+        .ok_or("write weeks, days, hours, minutes or seconds, such as 41d, 6h or 1h 30m")
 }

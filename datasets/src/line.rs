@@ -1,5 +1,6 @@
-//! One request as a line of nginx's combined format:
-//! `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`.
+//! One request as a line: nginx's combined format,
+//! `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`,
+//! the common format, which ends before the referer, or JSON.
 
 use crate::catalogue::Request;
 use crate::ids::Ids;
@@ -7,10 +8,10 @@ use crate::random::mix2;
 use jiff::Timestamp;
 
 /// Where the simulated pages live; referers start with it.
-const SITE: &str = "https://shop.example.com";
+pub(crate) const SITE: &str = "https://shop.example.com";
 const DAY_US: i64 = 86_400_000_000;
 
-/// What a line says.
+/// A request of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// µs since 1970; the line shows whole seconds.
@@ -25,38 +26,132 @@ pub(crate) struct Entry<'a> {
     pub(crate) agent: &'static str,
 }
 
+/// What a line says, whoever wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wire<'a> {
+    /// µs since 1970.
+    pub(crate) time_us: i64,
+    pub(crate) address: &'a str,
+    /// As the client names itself; empty if it does not.
+    pub(crate) user: &'a str,
+    /// What the client claims to forward for; empty if nothing.
+    pub(crate) forwarded: &'a str,
+    pub(crate) method: &'a str,
+    /// Path and query.
+    pub(crate) target: &'a str,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    /// The whole URL, or empty.
+    pub(crate) referer: &'a str,
+    pub(crate) agent: &'a str,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// nginx's combined format; whole seconds.
+    #[default]
+    Combined,
+    /// The common format: neither referers nor agents.
+    Common,
+    /// JSON with the names of nginx's variables; milliseconds.
+    Json,
+}
+
 /// Formats lines into a buffer that it keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) buffer: Vec<u8>,
+    pub(crate) format: Format,
     /// `02/Mar/2026:` of the day last written, and that day's number since 1970.
     date: (i64, Vec<u8>),
+    scratch: (Vec<u8>, Vec<u8>),
 }
 
 impl Lines {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
-        self.push_text(entry.address);
-        self.push_text(" - - [");
-        self.push_time(entry.time_us);
-        self.push_text("] \"");
-        self.push_text(entry.request.method);
-        self.push_text(" ");
-        entry.ids.expand(entry.request.target, &mut self.buffer);
-        self.push_text(" HTTP/1.1\" ");
-        push_number(&mut self.buffer, u64::from(entry.status));
-        self.push_text(" ");
-        push_number(&mut self.buffer, body_bytes(entry));
-        self.push_text(" \"");
-        match entry.referer {
-            Some(page) => {
-                self.push_text(SITE);
-                entry.ids.expand(page, &mut self.buffer);
-            }
-            None => self.push_text("-"),
+        let (mut target, mut referer) = std::mem::take(&mut self.scratch);
+        target.clear();
+        entry.ids.expand(entry.request.target, &mut target);
+        referer.clear();
+        if let Some(page) = entry.referer {
+            referer.extend_from_slice(SITE.as_bytes());
+            entry.ids.expand(page, &mut referer);
         }
-        self.push_text("\" \"");
-        self.push_text(entry.agent);
-        self.push_text("\"\n");
+        self.push_wire(&Wire {
+            time_us: entry.time_us,
+            address: entry.address,
+            user: "",
+            forwarded: "",
+            method: entry.request.method,
+            target: std::str::from_utf8(&target).unwrap_or_default(),
+            status: entry.status,
+            bytes: body_bytes(entry),
+            referer: std::str::from_utf8(&referer).unwrap_or_default(),
+            agent: entry.agent,
+        });
+        self.scratch = (target, referer);
+    }
+
+    pub(crate) fn push_wire(&mut self, wire: &Wire<'_>) {
+        if self.format == Format::Json {
+            return self.push_json(wire);
+        }
+        self.push_text(wire.address);
+        self.push_text(" - ");
+        self.push_text(or_dash(wire.user));
+        self.push_text(" [");
+        self.push_time(wire.time_us);
+        self.push_text("] \"");
+        self.push_text(wire.method);
+        self.push_text(" ");
+        self.push_text(wire.target);
+        self.push_text(" HTTP/1.1\" ");
+        push_number(&mut self.buffer, u64::from(wire.status));
+        self.push_text(" ");
+        push_number(&mut self.buffer, wire.bytes);
+        if self.format == Format::Combined {
+            self.push_text(" \"");
+            self.push_text(or_dash(wire.referer));
+            self.push_text("\" \"");
+            self.push_text(or_dash(wire.agent));
+            self.push_text("\"");
+        }
+        self.push_text("\n");
+    }
+
+    /// None of what is simulated needs escaping.
+    fn push_json(&mut self, wire: &Wire<'_>) {
+        self.push_text("{\"msec\":\"");
+        push_number(&mut self.buffer, wire.time_us.div_euclid(1_000_000).unsigned_abs());
+        self.push_text(".");
+        let millis = wire.time_us.rem_euclid(1_000_000) / 1_000;
+        self.buffer.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis)]);
+        self.push_text("\"");
+        for (key, value) in [
+            ("remote_addr", wire.address),
+            ("remote_user", wire.user),
+            ("request_method", wire.method),
+            ("request_uri", wire.target),
+            ("http_referer", wire.referer),
+            ("http_user_agent", wire.agent),
+            ("http_x_forwarded_for", wire.forwarded),
+        ] {
+            self.push_text(",\"");
+            self.push_text(key);
+            self.push_text("\":\"");
+            self.push_text(value);
+            self.push_text("\"");
+        }
+        self.push_text(",\"status\":");
+        push_number(&mut self.buffer, u64::from(wire.status));
+        self.push_text(",\"body_bytes_sent\":");
+        push_number(&mut self.buffer, wire.bytes);
+        self.push_text("}\n");
     }
 
     fn push_text(&mut self, text: &str) {
@@ -78,6 +173,10 @@ impl Lines {
             self.push_text(after);
         }
     }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 fn digit(value: i64) -> u8 {

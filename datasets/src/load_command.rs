@@ -1,13 +1,11 @@
 //! The command `load`: a log for load tests, compressed if asked for.
 
+use crate::compress::{Compression, Output, cannot_write};
 use anyhow::{Context as _, Result};
-use clap::{Args, ValueEnum};
-use flate2::write::GzEncoder;
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use std::fs::File;
-use std::io::{self, Write};
 use std::path::PathBuf;
-use tripline_datasets::load::{Load, LoadTruth, write};
+use tripline_datasets::load::{Load, write};
 
 #[derive(Debug, Args)]
 pub(crate) struct Command {
@@ -21,7 +19,7 @@ pub(crate) struct Command {
     #[arg(long)]
     rate: Option<f64>,
     /// Event time that the log spans, such as 30d, instead of a rate.
-    #[arg(long, value_parser = crate::duration, conflicts_with = "rate")]
+    #[arg(long, value_parser = tripline_datasets::duration, conflicts_with = "rate")]
     span: Option<SignedDuration>,
     /// The number that everything random follows from.
     #[arg(long, default_value_t = 1)]
@@ -40,24 +38,14 @@ pub(crate) struct Command {
     truth: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Compression {
-    Gzip,
-    Zstd,
-}
-
 impl Command {
     pub(crate) fn run(&self) -> Result<()> {
         let load = self.load();
         load.check()?; // before a file is touched
-        let out: Box<dyn Write> = match &self.out {
-            Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
-            None => Box::new(io::stdout().lock()),
-        };
-        let truth = compressed(&load, self.compress, out).with_context(|| match &self.out {
-            Some(path) => format!("cannot write {}", path.display()),
-            None => "cannot write to stdout".to_owned(),
-        })?;
+        let mut out = Output::create(self.out.as_deref(), self.compress)?;
+        let truth = write(&load, &mut out)
+            .and_then(|truth| out.finish().map(|()| truth))
+            .with_context(cannot_write(self.out.as_deref()))?;
         if let Some(path) = &self.truth {
             let json = serde_json::to_string(&truth)? + "\n";
             std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
@@ -71,24 +59,6 @@ impl Command {
             None => self.rate.unwrap_or(Load::usual_rate(self.clients)),
         };
         Load { seed: self.seed, start: self.start, lines: self.lines, clients: self.clients, rate }
-    }
-}
-
-fn compressed(load: &Load, compression: Option<Compression>, mut out: impl Write) -> io::Result<LoadTruth> {
-    match compression {
-        None => write(load, &mut out),
-        Some(Compression::Gzip) => {
-            let mut encoder = GzEncoder::new(out, flate2::Compression::fast());
-            let truth = write(load, &mut encoder)?;
-            encoder.finish()?.flush()?;
-            Ok(truth)
-        }
-        Some(Compression::Zstd) => {
-            let mut encoder = zstd::Encoder::new(out, 1)?;
-            let truth = write(load, &mut encoder)?;
-            encoder.finish()?.flush()?;
-            Ok(truth)
-        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The command line of the simulator.
 
+mod compress;
 mod load_command;
+mod world_command;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, ValueEnum};
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tripline_datasets::{Enumeration, GenerateError, Length, Order, Scenario, generate};
+use tripline_datasets::{Enumeration, GenerateError, Length, Order, Scenario, duration, generate};
 
 /// Writes simulated access logs, and the truth about them.
 #[derive(Debug, Parser)]
@@ -19,6 +21,10 @@ enum Command {
     Generate(Generate),
     /// Writes a log for load tests, in nginx's combined format: a simple shape, and very many lines.
     Load(load_command::Command),
+    /// Simulates a site for scoring: confounders, families of attacks, incidents; or adds campaigns to a log.
+    World(world_command::Command),
+    /// Lists the families, incidents and confounders that `world` knows.
+    List,
 }
 
 #[derive(Debug, Args)]
@@ -143,17 +149,12 @@ impl Generate {
     }
 }
 
-/// A duration as people write it, such as `6h`, `41d` or `1h 30m`.
-fn duration(text: &str) -> Result<SignedDuration, &'static str> {
-    let span = text.parse::<Span>().ok();
-    span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .ok_or("write weeks, days, hours, minutes or seconds, such as 41d, 6h or 1h 30m")
-}
-
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Generate(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::World(command) => command.run(),
+        Command::List => world_command::list(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,14 +5,13 @@ use crate::catalogue::{LOGIN, LOGIN_PATH, LOGIN_RESET, LOGIN_TYPO, OWN, PUBLIC, 
 use crate::clients::Visitor;
 use crate::ids::{Ids, PRODUCTS, account_id, order_id, product_of_rank};
 use crate::line::{Entry, Lines};
+use crate::mix::Mix;
 use rand::Rng;
 use rand_distr::{Distribution as _, LogNormal, Pareto, Zipf};
 
 /// A visitor who thinks longer than this has left (µs).
 const TIMEOUT_US: f64 = 1_800e6;
 const MOST_LOOKS: f64 = 300.0;
-/// The share of looks at a product that are at one seen before in the session.
-const REVISITS: f64 = 0.4;
 /// The share of sign-ins with a mistyped password; whoever mistypes it is likelier to do it again.
 const TYPOS: f64 = 0.06;
 /// The share of signed-in sessions that begin with signing in: apps keep their token, browsers a cookie for a while.
@@ -29,16 +28,18 @@ pub(crate) struct Habits {
     /// Looks a session.
     looks: Pareto<f64>,
     products: Zipf<f64>,
+    revisits: f64,
     /// Accounts seen in public, most popular first.
     authors: Zipf<f64>,
 }
 
 impl Habits {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mix: &Mix) -> Self {
         Self {
-            think: LogNormal::new(10e6_f64.ln(), 1.2).expect("a positive deviation"),
-            looks: Pareto::new(1.0, 1.5).expect("a positive shape"),
-            products: Zipf::new(PRODUCTS as f64, 0.8).expect("at least one product"),
+            think: LogNormal::new(10e6_f64.ln(), mix.think_sigma).expect("a positive deviation"),
+            looks: Pareto::new(1.0, mix.looks_tail).expect("a positive shape"),
+            products: Zipf::new(PRODUCTS as f64, mix.popularity).expect("at least one product"),
+            revisits: mix.revisits,
             authors: Zipf::new(20_000.0, 0.9).expect("at least one author"),
         }
     }
@@ -188,7 +189,7 @@ impl Session {
         self.ids.author = account_id(habits.authors.sample(rng) as u64);
         self.ids.order = order_id(self.visitor.account, self.ids.look % 8);
         let revisited = self.recent[rng.random_range(0..self.recent.len())];
-        self.ids.product = if revisited != 0 && rng.random_bool(REVISITS) {
+        self.ids.product = if revisited != 0 && rng.random_bool(habits.revisits) {
             revisited
         } else {
             product_of_rank(habits.products.sample(rng) as u64)

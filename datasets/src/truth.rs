@@ -102,18 +102,39 @@ pub(crate) struct Recorder {
     /// The second since `first` in which the latest record leaked, and how many did.
     open: Option<(i64, u64)>,
     leaked_ids: Vec<u64>,
+    /// When each of the first [`MOST_TIMED`] records leaked, µs since 1970.
+    leaked_us: Vec<i64>,
 }
+
+/// So many records have a time of their own beside the runs.
+const MOST_TIMED: usize = 4_000_000;
 
 impl Recorder {
     /// Takes down a request for an id that the campaign has not asked for before.
     pub(crate) fn request(&mut self, second: i64, id: u64, hit: bool) {
+        self.batch(second * 1_000_000, std::iter::once((id, hit)));
+    }
+
+    /// Takes down a request for several ids, none of which the campaign has asked for before.
+    pub(crate) fn batch(&mut self, time_us: i64, ids: impl Iterator<Item = (u64, bool)>) {
+        let second = time_us.div_euclid(1_000_000);
         let first = self.span.map_or(second, |(first, _)| first);
         self.span = Some((first, second));
         self.requests += 1;
-        self.ids = Some(self.ids.map_or((id, id), |(low, high)| (low.min(id), high.max(id))));
-        if hit {
-            self.leak(second - first, id);
+        for (id, hit) in ids {
+            self.ids = Some(self.ids.map_or((id, id), |(low, high)| (low.min(id), high.max(id))));
+            if hit {
+                self.leak(second - first, id);
+                if self.leaked_us.len() < MOST_TIMED {
+                    self.leaked_us.push(time_us);
+                }
+            }
         }
+    }
+
+    /// When records leaked, as far as each has a time of its own; see [`MOST_TIMED`].
+    pub(crate) fn take_times(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.leaked_us)
     }
 
     pub(crate) fn records(&self) -> u64 {

@@ -8,6 +8,7 @@ mod load;
 mod sample;
 mod traffic;
 mod truth;
+mod world;
 
 use jiff::fmt::strtime;
 use tripline_datasets::{Length, Scenario, Truth, generate};
@@ -25,7 +26,11 @@ struct Line<'a> {
 
 /// Takes a line of the combined format apart; None if it is not one.
 fn parse(line: &str) -> Option<Line<'_>> {
-    let (client, rest) = line.split_once(" - - [")?;
+    let (client, rest) = line.split_once(" - ")?;
+    let (user, rest) = rest.split_once(" [")?;
+    if user.is_empty() || !user.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return None;
+    }
     client.parse::<std::net::IpAddr>().ok()?;
     let (time, rest) = rest.split_once("] \"")?;
     let second = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).ok()?.to_timestamp().ok()?.as_second();

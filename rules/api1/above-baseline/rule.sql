@@ -1,52 +1,66 @@
 /*
-title = "One client reads many times what is usual"
-severity = "medium"
+title = "One client asks for more different objects than anybody does"
+severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023", "API4:2023"]
 attack = ["T1213"]
-params = { min_objects = 150, factor = 10.0, unknown_objects = 150.0, declared_factor = 10 }
+params = { min_objects = 40, unknown_objects = 2000.0, route_factor = 4.0, bulk_factor = 30.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10 }
 quiet = "3h"
 description = """
-Finds a client that within an hour reads at least `min_objects` different objects of a route and `factor` times as many as usual. Usual is what
-the client itself read of that route at this hour of an earlier day, or what an extraordinary client of the route reads in an hour, whichever is more;
-of a route without a norm (fewer than 20 clients, or the first hour of a log), `unknown_objects`.
-Clients whose agent always carries a URL, as declared crawlers do, are not measured by what people read alone: usual for them is
-at least `declared_factor` times `unknown_objects`. Anybody can write such an agent, so it is a higher bar and no exemption.
+Finds a client that within an hour asks for at least `min_objects` different objects of a route, gets at least one, and asks for more than is usual there,
+whichever of these is most:
+- `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day;
+- on routes that single clients read in bulk (list views, first syncs), `bulk_factor` times what those typically read;
+- what the client itself read of the route at this hour of an earlier day, times `shared_factor` if it had `many_agents` agents or more, as offices and
+  carriers do, else times `own_factor`: a job that runs each night is known from its second night, and a scraper that raises its pace by more than a
+  quarter a day is not;
+- on a route that nobody read at this hour of an earlier day, and on the first day of a log, `unknown_objects`.
+Where the ids stand and in which order they come makes no difference. Misses (403, 404, 410) count too: whoever looks up guessed phone numbers is seen
+by what it asks for long before it is seen by what it gets.
 
-Why it matters: 200 profiles in an hour are nothing on a page of products and a theft on a page of profiles. One threshold cannot know that; the
-route's own traffic does. That is why this rule reaches rates that object-enumeration must let pass.
+Why it matters: each request is well-formed and answered, so nothing else in the log stands out. Whole user bases left that way. 40 profiles
+in an hour are nothing on a page of products and a theft on a page of profiles; the route's own traffic knows which.
 
-Looks alike, is harmless: a new office or a new partner in its first day on a route that otherwise single people use; a campaign that brings the visitors
-of a carrier's few addresses. A nightly partner is quiet from its second night.
+Looks alike, is harmless: an office or partner on its first day, a job that reads much more than the day before. Clients whose agent always carries a URL,
+as declared crawlers do, need `declared_factor` times as many; that is no exemption, because anybody can write such an agent: exempt a crawler whose address
+you have verified with an [[exception]].
 
-Tuning: `factor` for all routes, `min_objects` for the quiet ones. Whoever raises its pace by less than `factor` from day to day teaches the
-baseline; dense-ids and slow-enumeration have no memory that could be taught.
+Tuning: `min_objects` decides how much may leak from quiet routes. Whoever stays below it, or spreads over many addresses, is left to slow-enumeration and
+route-surge. What it knows of routes can be taught by two clients that read in bulk in one hour, but only after that hour.
 """
 */
 WITH hours AS (
     SELECT window_start, window_end, client, route,
            count(*) AS requests,
-           approx_distinct(object) AS objects,
+           approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
+           sum(CASE WHEN status < 300 THEN 1 ELSE 0 END) AS answered,
            bool_and(coalesce(user_agent LIKE '%://%', false)) AS declared
     FROM tumble(requests, ts, INTERVAL '1 hour')
-    WHERE status BETWEEN 200 AND 299 AND object IS NOT NULL
+    WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, client, route
-    HAVING approx_distinct(object) >= $min_objects
+    HAVING count(*) >= $min_objects AND approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) >= $min_objects
 ),
 usual AS (
-    SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.declared,
+    SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.answered, w.declared,
            own.objects AS own_objects,
-           greatest(coalesce(own.objects, 0), coalesce(norm.high_objects, $unknown_objects)) AS usual_objects
+           greatest(coalesce($route_factor * norm.high_objects, $unknown_objects),
+                    coalesce($bulk_factor * bulk.typical_objects, 0),
+                    coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
     FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
     LEFT JOIN client_hours own
       ON own.client = w.client AND own.route = w.route AND own.hour = w.hour
      AND w.window_start >= own.valid_from AND w.window_start < own.valid_until
     LEFT JOIN route_hours norm
-      ON norm.route = w.route
+      ON norm.route = w.route AND norm.hour = w.hour
      AND w.window_start >= norm.valid_from AND w.window_start < norm.valid_until
+    LEFT JOIN route_bulk bulk
+      ON bulk.route = w.route
+     AND w.window_start >= bulk.valid_from AND w.window_start < bulk.valid_until
 )
-SELECT window_start, window_end, client, route, requests, objects, own_objects,
+SELECT window_start, window_end, client, route, requests, objects, answered, own_objects,
        round(usual_objects) AS usual_objects
 FROM usual
-WHERE objects >= $factor * usual_objects
-  AND (NOT declared OR objects >= $factor * $unknown_objects * $declared_factor)
+WHERE objects >= usual_objects AND answered > 0
+  -- (sign-ins are credential-stuffing's)
+  AND NOT regexp_like(lower(route), '/(log-?in|sign-?in|sessions?|(oauth2?/)?token|auth|authenticate)/?$')
+  AND (NOT declared OR objects >= $declared_factor * usual_objects)

@@ -1,27 +1,30 @@
 /*
-title = "What clients read of a route in an hour"
+title = "What single clients read of a route at an hour of the day"
 kind = "baseline"
-entity = ["route"]
-params = { min_clients = 20, deviations = 6.0 }
+entity = ["route", "hour"]
+params = { max_agents = 3, deviations = 6.0 }
 max_age = "14d"
 description = """
-How many clients read objects of a route in an hour, how many objects they typically read (geometric mean), and how many would be extraordinary:
-`deviations` standard deviations above it on a logarithmic scale. What clients read is spread over orders of magnitude, and on that scale a single
-client that reads thousands hardly moves the norm: a thief cannot raise it alone.
+How many clients ask for objects of a route in an hour of the day, and how many different objects would be extraordinary: `deviations` standard deviations above
+the mean on a logarithmic scale. What clients read is spread over orders of magnitude, and on that scale a single client that reads thousands
+hardly moves the norm: a thief cannot raise it alone.
 
-Hours with fewer than `min_clients` clients say nothing about a route and are not kept; the row before holds on, at most a fortnight.
+Clients with more than `max_agents` agents are many people behind one address. They do not count here; they have their own habits (client_hours).
+A row holds until the same hour of another day, at most a fortnight: that there is none says that the route is new, or the log.
 """
 */
 WITH clients AS (
-    SELECT window_start, window_end, route, client, approx_distinct(object) AS objects
+    SELECT window_start, window_end, route, client,
+           approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
+           approx_distinct(user_agent) AS agents
     FROM tumble(requests, ts, INTERVAL '1 hour')
-    WHERE status BETWEEN 200 AND 299 AND object IS NOT NULL
+    WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, route, client
 )
 SELECT window_start, window_end, route,
+       date_part('hour', window_start) AS hour,
        count(*) AS clients,
-       exp(avg(ln(objects))) AS typical_objects,
-       exp(avg(ln(objects)) + $deviations * stddev(ln(objects))) AS high_objects
+       exp(avg(ln(objects)) + $deviations * coalesce(stddev(ln(objects)), 0)) AS high_objects
 FROM clients
+WHERE agents <= $max_agents AND objects > 0
 GROUP BY window_start, window_end, route
-HAVING count(*) >= $min_clients
