@@ -84,6 +84,8 @@ pub enum ReadError {
 /// Reads one file.
 pub struct LogReader {
     path: PathBuf,
+    /// Where the file stands if `path` leads there through links; empty: at `path`.
+    real: PathBuf,
     key: String,
     file: FileId,
     generation: u32,
@@ -135,7 +137,9 @@ impl LogReader {
         let identity = Identity::new(options).map_err(ReadError::Options)?;
         let lateness = options.lateness.unwrap_or(format.default_lateness());
         let parser = Arc::new(Parser { format, identity, source: path.to_string_lossy().into_owned() });
+        let is_link = path.is_symlink();
         Ok(Self {
+            real: if is_link { path.canonicalize().unwrap_or_default() } else { PathBuf::new() },
             key: key(path, &metadata, generation),
             file: FileId::of(&metadata),
             generation,
@@ -174,7 +178,7 @@ impl LogReader {
         let changed = |what| ReadError::Changed { path: position.path.clone(), what };
         let compressed = self.blocks.input().compression() != Compression::None;
         // An archive may be that of the file itself, compressed since; a plain file its copy.
-        let same_file = (self.file == position.file() || position.is_telling()) && !position.compressed;
+        let same_file = (self.file == position.file() || position.newest_ts.is_some()) && !position.compressed;
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
@@ -201,7 +205,7 @@ impl LogReader {
         if hash(&tail) != position.tail_hash {
             return Err(changed("what was read last has changed"));
         }
-        self.blocks.resume(position.offset, position.in_long_line);
+        self.blocks.resume(position.offset, position.in_long_line, &tail);
         self.offset = position.offset;
         self.trail = Trail::new(prefix, tail);
         self.newest_ts = position.newest_ts;
@@ -298,6 +302,7 @@ impl LogReader {
         Position {
             key: self.key.clone(),
             path: self.path.clone(),
+            real: self.real.clone(),
             dev: self.file.dev,
             ino: self.file.ino,
             generation: self.generation,
@@ -306,9 +311,11 @@ impl LogReader {
             in_long_line: self.current.is_none() && self.blocks.in_long_line(),
             prefix_len: u32::try_from(prefix.len()).unwrap_or(0),
             prefix_hash: hash(prefix),
+            line_ends: self.trail.line_ends(),
             tail_len: u32::try_from(tail.len()).unwrap_or(0),
             tail_hash: hash(tail),
             finished: false,
+            overwritten: false,
             format: self.format().to_owned(),
             heading: self.heading.clone(),
             newest_ts: self.newest_ts,
@@ -354,9 +361,10 @@ impl LogReader {
         &self.path
     }
 
-    /// The file has another name now.
-    pub(crate) fn renamed(&mut self, path: &Path) {
+    /// The file has another name now; `real`: where it stands, if not there.
+    pub(crate) fn renamed(&mut self, path: &Path, real: PathBuf) {
         path.clone_into(&mut self.path);
+        self.real = real;
         let parser = Parser { source: path.to_string_lossy().into_owned(), ..(*self.parser).clone() };
         self.parser = Arc::new(parser);
     }
@@ -365,21 +373,21 @@ impl LogReader {
         self.file
     }
 
-    pub(crate) fn generation(&self) -> u32 {
-        self.generation
+    /// This is not the file that the position was taken of, but one that was made of it.
+    pub(crate) fn is_another(&mut self, generation: u32) {
+        if let Ok(metadata) = self.input().metadata() {
+            self.key = key(&self.path, &metadata, generation);
+            self.generation = generation;
+        }
     }
 
     pub(crate) fn input(&self) -> &Input {
         self.blocks.input()
     }
 
-    pub(crate) fn trail(&self) -> &Trail {
-        &self.trail
-    }
-
-    /// Decompressed bytes up to the last returned batch's end.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
+    /// Whether the file does not hold any more what was read last.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        self.blocks.is_overwritten()
     }
 
     /// Bytes of a last line that still lacks its end.

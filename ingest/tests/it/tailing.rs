@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tripline_ingest::table::columns;
@@ -15,6 +16,7 @@ use crate::rows::text;
 struct Scene {
     directory: TempDir,
     tailer: Tailer,
+    polls: u32,
     /// The paths of the rows that came, with the key of their file.
     came: Vec<(String, String)>,
     notices: Vec<Notice>,
@@ -24,7 +26,7 @@ impl Scene {
     fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let tailer = Self::follow(&directory, Vec::new());
-        Self { directory, tailer, came: Vec::new(), notices: Vec::new() }
+        Self { directory, tailer, polls: 0, came: Vec::new(), notices: Vec::new() }
     }
 
     fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
@@ -41,9 +43,15 @@ impl Scene {
         file.write_all(text.as_bytes()).expect("writes");
     }
 
+    /// One poll, half a minute after the last one.
+    fn look(&mut self) {
+        self.polls += 1;
+        self.notices.extend(self.tailer.poll(Duration::from_secs(31) * self.polls));
+    }
+
     /// One poll, and all that it shows.
     fn poll(&mut self) -> &mut Self {
-        self.notices.extend(self.tailer.poll());
+        self.look();
         while let Some(batch) = self.tailer.next_batch() {
             for row in 0..batch.batch.rows.num_rows() {
                 let path = text(&batch.batch.rows, columns::PATH, row).unwrap_or("NULL").to_owned();
@@ -225,11 +233,11 @@ fn what_was_read_before_a_truncation_still_comes() {
     // More lines than a batch holds: the reader has the rest in memory.
     let short = "-\n".repeat(20_000);
     scene.append("access.log", &(log(0..100) + &short + &log(100..102)));
-    scene.tailer.poll();
+    scene.look();
     let mut lines = scene.tailer.next_batch().expect("has lines").batch.lines;
     assert!(lines < 20_000);
     fs::write(scene.path("access.log"), log(4..6)).expect("truncates and writes");
-    scene.tailer.poll();
+    scene.look();
     while let Some(batch) = scene.tailer.next_batch() {
         lines += batch.batch.lines;
     }
@@ -334,7 +342,7 @@ fn the_furthest_behind_is_read_first() {
     let many = 30_000;
     scene.append("access.log.new", &log(600..600 + many));
     scene.append("access.log.old", &log(0..300));
-    scene.tailer.poll();
+    scene.look();
     let first = scene.tailer.next_batch().expect("has lines");
     assert!(first.path.ends_with("access.log.old"));
     assert_eq!(first.lateness_us, 60_000_000);
@@ -356,7 +364,7 @@ fn waking_is_quicker_than_polling() {
     assert_eq!(problems, []);
     scene.append("access.log", &line(0));
     // A minute is for a machine that is busy; it takes milliseconds.
-    woken.recv_timeout(std::time::Duration::from_mins(1)).expect("is told of the new file");
+    woken.recv_timeout(Duration::from_mins(1)).expect("is told of the new file");
     let (_wake, problems) = tripline_ingest::Wake::new(&["/nowhere/at/all/*.log".to_owned()], || {});
     assert!(problems[0].to_string().contains("seen at the next poll"), "{problems:?}");
 }
@@ -369,7 +377,7 @@ fn a_line_from_the_far_future_is_rejected_and_counts_for_nothing() {
     scene.append("access.log", &(line(0) + &ahead + &line(2)));
     let latest = 4_000_000_000_000_000; // in the year 2096
     scene.tailer.reject_after(latest);
-    scene.tailer.poll();
+    scene.look();
     let batch = scene.tailer.next_batch().expect("a batch").batch;
     assert_eq!((batch.rows.num_rows(), batch.lines), (2, 3));
     let reject = batch.rejects.first().expect("a reject");
