@@ -13,12 +13,15 @@ use sha2::{Digest, Sha256};
 
 /// Bytes hashed at the beginning and before the offset.
 pub(crate) const HASHED: usize = 1024;
+/// Bytes of a request that tell it from others: time and client.
+const TELLING: u64 = 40;
 /// Line ends up to which a file is hashed.
 const LINE_ENDS: usize = 32;
 
 /// How far a file was read. Opaque: commit it together with what was derived from the lines, and give it back to
 /// [`crate::LogReader::resume`] or [`crate::Tailer::new`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a record of what is stored, not a state")]
 pub struct Position {
     /// The file's key: the same through restarts and renames, another for another content.
     pub(crate) key: String,
@@ -55,6 +58,9 @@ pub struct Position {
     #[serde(default)]
     pub(crate) heading: Option<String>,
     pub(crate) newest_ts: Option<i64>,
+    /// Where the first request stands. What comes before (headings, banners, holes) other files may have, too.
+    #[serde(default)]
+    pub(crate) first_row: Option<u64>,
 }
 
 impl Position {
@@ -82,17 +88,23 @@ impl Position {
         Self { overwritten: true, ..self }
     }
 
+    /// Whether the first bytes tell this file from all that are no copies of it: a request begins in them.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.first_row.is_some_and(|at| at + TELLING <= u64::from(self.prefix_len))
+    }
+
     /// Whether a file of `size` bytes that begins with `prefix` is the beginning of what was read.
     pub(crate) fn covers(&self, prefix: &[u8], size: u64) -> bool {
-        if size >= self.offset || self.newest_ts.is_none() {
+        if size >= self.offset || !self.is_telling() {
             return false;
         }
-        if self.prefix_len as usize == HASHED && prefix.len() == HASHED {
-            return hash(prefix) == self.prefix_hash;
+        if prefix.len() == HASHED {
+            return self.prefix_len as usize == HASHED && hash(prefix) == self.prefix_hash;
         }
         let whole = memchr::memrchr(b'\n', prefix).map_or(0, |end| end + 1);
         let known = self.line_ends.iter().find(|(length, _)| *length as usize == whole);
-        known.is_some_and(|(_, known)| hash(&prefix[..whole]) == *known)
+        self.first_row.is_some_and(|at| at < whole as u64)
+            && known.is_some_and(|(_, known)| hash(&prefix[..whole]) == *known)
     }
 }
 

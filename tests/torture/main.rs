@@ -23,8 +23,8 @@ use writer::Writer;
 
 const SEEDS: u64 = 50;
 const KILLS: u64 = 5;
-/// Seeds at a time: most of a seed's time is waiting.
-const THREADS: usize = 2;
+/// Seeds at a time: half of a seed's time is waiting.
+const THREADS: usize = 3;
 
 /// Where the program is killed, and how often it gets there before at most.
 const STEPS: [(&str, u64); 5] =
@@ -142,11 +142,11 @@ fn torture(seed: u64, kills: u64) -> Run {
         }
         if random.one_in(2) && scene.sync(&process) {
             writer.ledger.synced(&writer.denied());
-            writer.story += "synced; ";
+            writer.story.push("synced".to_owned());
         }
         let ended = process.ends_within(Duration::from_millis(random.below(300)));
         at_steps += u64::from(ended);
-        said.push_str(&std::mem::take(&mut writer.story));
+        said.push_str(&std::mem::take(&mut writer.story).join("; "));
         said.push('\n');
         said.push_str(&process.said());
         process.end_or_kill(Duration::ZERO);
@@ -155,7 +155,7 @@ fn torture(seed: u64, kills: u64) -> Run {
         }
     }
     writer.finish();
-    said.push_str(&std::mem::take(&mut writer.story));
+    said.push_str(&std::mem::take(&mut writer.story).join("; "));
     said.push('\n');
     let process = scene.start(None);
     assert!(scene.sync(&process), "it ended:\n{}", process.said());

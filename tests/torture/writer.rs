@@ -26,7 +26,7 @@ pub struct Writer {
     all_in_sight: bool,
     denied: Vec<(File, BodyId)>,
     /// What happened, to be told where a seed fails.
-    pub story: String,
+    pub story: Vec<String>,
     moved: u64,
     targets: u64,
 }
@@ -53,7 +53,7 @@ impl Writer {
             folder,
             all_in_sight,
             denied: Vec::new(),
-            story: String::new(),
+            story: Vec::new(),
             moved: 0,
             targets: 0,
         }
@@ -64,7 +64,7 @@ impl Writer {
         let at = self.random.index(self.streams.len());
         let what = self.random.below(40);
         let next = self.streams[at].next();
-        self.story += &format!("{what} on {at} from {next}; ");
+        self.story.push(format!("{what} on {at} from {next}"));
         match what {
             0..=4 => self.rotate(at, pause),
             5..=7 => self.copytruncate(at, pause),

@@ -10,7 +10,7 @@ use crate::batch::{Batch, Counters, Parser};
 use crate::block::{BLOCK, Block, Blocks, Kind};
 use crate::formats::{AnyFormat, Heading, named};
 use crate::identity::Identity;
-use crate::input::{Compression, Input};
+use crate::input::{Bomb, Compression, Input};
 use crate::position::{FileId, HASHED, Position, Trail, hash, key};
 use crate::probe::Probe;
 use crate::reject::{Reject, RejectReason};
@@ -68,6 +68,19 @@ pub enum ReadError {
         /// What the decoder says.
         error: io::Error,
     },
+    /// A compressed file unpacks to far more than a log would.
+    #[error(
+        "{}: set aside after {consumed} bytes: {error}; its lines until there were read. If it is a log, unpack it",
+        path.display()
+    )]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// Bytes on disk that were read.
+        consumed: u64,
+        /// What is wrong.
+        error: io::Error,
+    },
     /// The file is not the one that the position was taken of.
     #[error("{}: is not the file that was read before: {what}", path.display())]
     Changed {
@@ -102,6 +115,8 @@ pub struct LogReader {
     offset: u64,
     trail: Trail,
     newest_ts: Option<i64>,
+    /// Where the first request stands.
+    first_row: Option<u64>,
     /// Lines dated after it are rejected, µs.
     latest: i64,
 }
@@ -152,6 +167,7 @@ impl LogReader {
             offset: 0,
             trail: Trail::default(),
             newest_ts: None,
+            first_row: None,
             latest: i64::MAX,
             path: path.to_owned(),
         })
@@ -209,6 +225,7 @@ impl LogReader {
         self.offset = position.offset;
         self.trail = Trail::new(prefix, tail);
         self.newest_ts = position.newest_ts;
+        self.first_row = position.first_row;
         Ok(())
     }
 
@@ -242,6 +259,7 @@ impl LogReader {
         }
         batch.newest_before = self.newest_ts;
         self.newest_ts = self.newest_ts.max(newest(&batch));
+        self.first_row = self.first_row.or_else(|| first_offset(&batch));
         Some(batch)
     }
 
@@ -281,6 +299,9 @@ impl LogReader {
             return ReadError::Read { path, consumed, error };
         }
         match error.kind() {
+            _ if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Bomb>) => {
+                ReadError::Bomb { path, consumed, error }
+            }
             io::ErrorKind::UnexpectedEof => ReadError::Truncated { path, consumed },
             _ => ReadError::Damaged { path, consumed, error },
         }
@@ -319,6 +340,7 @@ impl LogReader {
             format: self.format().to_owned(),
             heading: self.heading.clone(),
             newest_ts: self.newest_ts,
+            first_row: self.first_row,
         }
     }
 
@@ -398,6 +420,12 @@ impl LogReader {
 
 fn known_format(name: &str, options: &SourceOptions) -> Result<AnyFormat, ReadError> {
     named(name, options).map_err(ReadError::Options)
+}
+
+fn first_offset(batch: &Batch) -> Option<u64> {
+    use arrow::array::{AsArray, UInt64Array};
+    let offsets: &UInt64Array = batch.rows.column(crate::table::columns::OFFSET).as_primitive();
+    offsets.values().first().copied()
 }
 
 fn newest(batch: &Batch) -> Option<i64> {

@@ -35,7 +35,7 @@ impl Beginning<'_> {
         let length = position.prefix_len;
         let bytes = self.bytes;
         let hash = *self.hashes.entry(length).or_insert_with(|| bytes.get(..length as usize).map(hash));
-        !position.compressed && position.newest_ts.is_some() && hash == Some(position.prefix_hash)
+        !position.compressed && position.is_telling() && hash == Some(position.prefix_hash)
     }
 }
 
@@ -50,7 +50,7 @@ impl Tailer {
         let size = found.stamp.size();
         let of_open = |file: &Tailed| {
             let read = file.reader.prefix();
-            if file.is_archive() || file.reader.newest_ts().is_none() {
+            if file.is_archive() || !file.position().is_telling() {
                 return false;
             }
             if plain { is_copy(&input, &bytes, size, file) } else { bytes.starts_with(read) }
