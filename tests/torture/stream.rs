@@ -126,7 +126,8 @@ impl Stream {
         }
         let mut half = None;
         for n in 0..count {
-            if random.one_in(12) {
+            // (A file whose first KiB holds no request is not known again in a copy that is shorter than what was read.)
+            if n > 0 && random.one_in(12) {
                 bytes.extend(junk(self.kind, random));
             }
             let name = (self.index, self.sequence);

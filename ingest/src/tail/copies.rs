@@ -35,7 +35,7 @@ impl Beginning<'_> {
         let length = position.prefix_len;
         let bytes = self.bytes;
         let hash = *self.hashes.entry(length).or_insert_with(|| bytes.get(..length as usize).map(hash));
-        !position.compressed && position.is_telling() && hash == Some(position.prefix_hash)
+        !position.compressed && position.newest_ts.is_some() && hash == Some(position.prefix_hash)
     }
 }
 
@@ -50,13 +50,15 @@ impl Tailer {
         let size = found.stamp.size();
         let of_open = |file: &Tailed| {
             let read = file.reader.prefix();
-            if file.is_archive() || !file.position().is_telling() {
+            if file.is_archive() || file.reader.newest_ts().is_none() {
                 return false;
             }
             if plain { is_copy(&input, &bytes, size, file) } else { bytes.starts_with(read) }
         };
         let mut beginning = Beginning { bytes: &bytes, hashes: HashMap::new() };
-        if self.files.iter().any(of_open) || self.known.resting().any(|position| beginning.is_of(position)) {
+        if self.files.iter().any(of_open)
+            || self.known.resting().any(|position| position.is_telling() && beginning.is_of(position))
+        {
             return Origin::Here;
         }
         let gone = self.known.gone().iter().enumerate();
