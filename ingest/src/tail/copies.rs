@@ -50,7 +50,14 @@ impl Tailer {
         let size = found.stamp.size();
         let of_open = |file: &Tailed| {
             let read = file.reader.prefix();
-            if file.is_archive() || file.reader.newest_ts().is_none() {
+            if file.is_archive() {
+                return false;
+            }
+            if file.reader.consumed() == 0 {
+                // Met just now as well: once it was read, one can tell.
+                return !plain && file.reader.input().look_at(0, bytes.len()).is_ok_and(|begin| begin == bytes);
+            }
+            if file.reader.newest_ts().is_none() {
                 return false;
             }
             if plain { is_copy(&input, &bytes, size, file) } else { bytes.starts_with(read) }

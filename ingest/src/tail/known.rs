@@ -21,8 +21,9 @@ impl Known {
         Self { resting: BTreeMap::new(), gone: positions.into() }
     }
 
-    /// Which files are named and which are gone; forgets the oldest of the latter.
-    pub(super) fn sort(&mut self, seen: &Seen) {
+    /// Which files are named and which are gone; forgets the oldest of the latter. Returns whether any lost its name
+    /// while it was not open.
+    pub(super) fn sort(&mut self, seen: &Seen) -> bool {
         let is_named = |position: &Position| !position.overwritten && seen.files.contains_key(&position.file());
         let (back, gone): (Vec<_>, Vec<_>) = self.gone.drain(..).partition(is_named);
         self.gone = gone.into();
@@ -33,6 +34,7 @@ impl Known {
         self.gone.extend(left.iter().filter_map(|id| self.resting.remove(id)));
         let surplus = self.gone.len().saturating_sub(REMEMBERED);
         self.gone.drain(..surplus);
+        !left.is_empty()
     }
 
     /// A file is not open any more, or not yet.

@@ -22,6 +22,12 @@ impl Tailer {
         let open: HashSet<FileId> = self.files.iter().map(|file| file.reader.file()).collect();
         let ids = self.seen.files.keys().filter(|id| !open.contains(id));
         self.waiting = ids.copied().collect();
+        // Archives after what they may have been made of.
+        let is_archive = |id: &FileId| {
+            let ending = self.seen.files.get(id).and_then(|found| found.path.extension());
+            ending.is_some_and(|ending| ending == "gz" || ending == "zst")
+        };
+        self.waiting.sort_by_key(is_archive);
         // Only then is it known which ones have to wait.
         self.meet_waiting();
         let newest = |id: &FileId| self.known.of(*id).and_then(|position| position.newest_ts);
@@ -110,6 +116,7 @@ impl Tailer {
                 let first_ts = position.newest_ts.unwrap_or(i64::MIN);
                 self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
             }
+            Err(ReadError::Changed { .. }) if !is_still(id, found) => self.known.rest(position, &self.seen),
             Err(error @ ReadError::Changed { .. }) => {
                 self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
                 // The file that had this inode may have gone into an archive.
@@ -223,6 +230,11 @@ impl Tailer {
             }
         }
     }
+}
+
+/// Whether the file's name still means it.
+fn is_still(id: FileId, found: &Found) -> bool {
+    std::fs::metadata(&found.path).is_ok_and(|metadata| FileId::of(&metadata) == id)
 }
 
 impl Stuck {

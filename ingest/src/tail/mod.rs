@@ -172,8 +172,8 @@ impl Tailer {
             self.check_open_files();
         } else {
             self.seen = Arc::new(Seen::look(&self.sources));
-            self.known.sort(&self.seen);
-            if self.next_look.is_none() {
+            let some_left = self.known.sort(&self.seen);
+            if some_left || self.next_look.is_none() {
                 self.strays = seen::strays(self.known.gone(), &self.sources);
             }
             let files = u32::try_from(self.seen.files.len()).unwrap_or(u32::MAX);
