@@ -210,7 +210,8 @@ impl Tailer {
     /// Files that lost their names while nobody looked: read to their end, where they are now.
     pub(super) fn meet_strays(&mut self) {
         for stray in std::mem::take(&mut self.strays) {
-            let at = self.known.gone().iter().position(|position| position.file() == stray.id);
+            let is_it = |position: &Position| !position.overwritten && position.file() == stray.id;
+            let at = self.known.gone().iter().position(is_it);
             let Some((at, position)) = at.map(|at| (at, self.known.gone()[at].clone())) else { continue };
             let options = self.sources[stray.source].options.clone();
             let there = Position { path: stray.place.clone(), ..position.clone() };
