@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,44 +13,44 @@ use crate::hostile::{gzip, line, log};
 use crate::rows::text;
 
 /// A directory of logs and who follows it.
-struct Scene {
-    directory: TempDir,
-    tailer: Tailer,
-    polls: u32,
+pub struct Scene {
+    pub directory: TempDir,
+    pub tailer: Tailer,
+    pub polls: u32,
     /// The paths of the rows that came, with the key of their file.
-    came: Vec<(String, String)>,
-    notices: Vec<Notice>,
+    pub came: Vec<(String, String)>,
+    pub notices: Vec<Notice>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let tailer = Self::follow(&directory, Vec::new());
         Self { directory, tailer, polls: 0, came: Vec::new(), notices: Vec::new() }
     }
 
-    fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
+    pub fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
         let pattern = format!("{}/access.log*", directory.path().display());
         Tailer::new(vec![Source { pattern, options: SourceOptions::default() }], positions)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub fn append(&self, name: &str, text: &str) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).expect("opens");
         file.write_all(text.as_bytes()).expect("writes");
     }
 
     /// One poll, half a minute after the last one.
-    fn look(&mut self) {
+    pub fn look(&mut self) {
         self.polls += 1;
         self.notices.extend(self.tailer.poll(Duration::from_secs(31) * self.polls));
     }
 
     /// One poll, and all that it shows.
-    fn poll(&mut self) -> &mut Self {
+    pub fn poll(&mut self) -> &mut Self {
         self.look();
         while let Some(batch) = self.tailer.next_batch() {
             for row in 0..batch.batch.rows.num_rows() {
@@ -63,7 +62,7 @@ impl Scene {
     }
 
     /// What a kill and a start leave: only the positions, as they are stored.
-    fn restart(&mut self) -> &mut Self {
+    pub fn restart(&mut self) -> &mut Self {
         let stored = serde_json::to_string(&self.tailer.positions()).expect("serialises");
         let positions = serde_json::from_str(&stored).expect("deserialises");
         self.tailer = Self::follow(&self.directory, positions);
@@ -72,7 +71,7 @@ impl Scene {
 
     /// The rows that came since the last time are those of lines `expected`.
     #[track_caller]
-    fn expect(&mut self, expected: impl IntoIterator<Item = usize>) -> &mut Self {
+    pub fn expect(&mut self, expected: impl IntoIterator<Item = usize>) -> &mut Self {
         let mut came: Vec<_> = self.came.drain(..).map(|(_, path)| path).collect();
         let mut expected: Vec<_> = expected.into_iter().map(|n| format!("/{n}")).collect();
         came.sort();
@@ -83,13 +82,13 @@ impl Scene {
 
     /// There was one warning since the last time, and it says this.
     #[track_caller]
-    fn expect_warning(&mut self, part: &str) {
+    pub fn expect_warning(&mut self, part: &str) {
         let warnings: Vec<_> = self.notices.drain(..).filter(|notice| notice.level == Level::Warn).collect();
         assert!(warnings.len() == 1 && warnings[0].text.contains(part), "{warnings:#?}");
     }
 
     #[track_caller]
-    fn expect_no_warning(&mut self) {
+    pub fn expect_no_warning(&mut self) {
         let warnings: Vec<_> = self.notices.drain(..).filter(|notice| notice.level == Level::Warn).collect();
         assert!(warnings.is_empty(), "{warnings:#?}");
     }
@@ -403,121 +402,5 @@ fn a_heading_holds_after_a_restart_until_the_next_one() {
     scene.poll().expect(2..3);
     scene.append("access.log", "/4 10:00:04 2024-03-05 192.0.2.7 200\n");
     scene.restart().poll().expect(4..5);
-    scene.expect_no_warning();
-}
-
-#[test]
-fn a_file_that_lost_its_name_while_nobody_looked() {
-    let mut scene = Scene::new();
-    scene.append("access.log", &log(0..3));
-    scene.poll().expect(0..3);
-    scene.append("access.log", &log(3..5));
-    fs::rename(scene.path("access.log"), scene.path("old.log")).expect("renames");
-    scene.append("access.log", &log(5..6));
-    scene.restart().poll().expect(3..6);
-    scene.append("old.log", &log(6..7));
-    scene.poll().expect([6]);
-    // The inode alone makes no file the same.
-    fs::write(scene.path("old.log"), log(40..60)).expect("truncates and writes");
-    scene.restart().poll().expect([]);
-    scene.expect_no_warning();
-}
-
-#[test]
-fn short_copies_do_not_count_again() {
-    let mut scene = Scene::new();
-    scene.append("access.log", &log(0..3));
-    scene.poll().expect(0..3);
-    fs::copy(scene.path("access.log"), scene.path("access.log.1")).expect("copies");
-    scene.poll().expect([]);
-    // What the copy lacks is gone with the truncation; what was read before it is not in the copy.
-    scene.append("access.log", &log(3..4));
-    scene.poll().expect([3]);
-    fs::write(scene.path("access.log"), log(10..12)).expect("truncates and writes");
-    scene.restart().poll().expect(10..12);
-    scene.poll().expect([]);
-    // One that has more than was read.
-    scene.append("access.log", &log(12..14));
-    fs::copy(scene.path("access.log"), scene.path("access.log.2")).expect("copies");
-    fs::write(scene.path("access.log"), log(20..21)).expect("truncates and writes");
-    scene.restart().poll().expect((12..14).chain([20]));
-}
-
-#[test]
-fn logs_that_begin_alike_are_no_copies() {
-    let mut scene = Scene::new();
-    scene.append("access.log", &log(0..3));
-    scene.poll().expect(0..3);
-    scene.append("access.log.b", &log(0..1));
-    scene.poll().expect([]);
-    scene.append("access.log.b", &log(7..9));
-    scene.poll().expect([0, 7, 8]);
-    scene.expect_no_warning();
-}
-
-#[test]
-fn overwritten_with_as_many_bytes() {
-    let mut scene = Scene::new();
-    scene.append("access.log", &log(10..15));
-    scene.poll().expect(10..15);
-    fs::write(scene.path("access.log"), log(15..20)).expect("truncates and writes");
-    let later = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(1);
-    File::options().append(true).open(scene.path("access.log")).and_then(|f| f.set_modified(later)).expect("a time");
-    scene.poll().expect(15..20);
-    scene.expect_warning("what was read last has changed");
-}
-
-#[test]
-fn what_comes_before_the_first_request_is_waited_out() {
-    let mut scene = Scene::new();
-    let heading = "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
-    scene.append("access.log", heading);
-    scene.poll().expect([]);
-    scene.expect_no_warning();
-    let agent = "x".repeat(1_000_000);
-    scene.append("access.log", &format!("2024-03-05 10:00:00 192.0.2.7 GET /1?{agent} 200\n"));
-    scene.append("access.log.b", &("y".repeat(3 << 20) + "\n" + &log(2..3)));
-    scene.poll().expect(1..3);
-    scene.expect_no_warning();
-}
-
-#[test]
-fn more_files_than_may_be_open() {
-    let mut scene = Scene::new();
-    for n in 0..700 {
-        scene.append(&format!("access.log.{n}"), &log(n..n + 1));
-    }
-    scene.poll().expect(0..700);
-    scene.poll().expect([]);
-    for n in [0, 350, 699] {
-        scene.append(&format!("access.log.{n}"), &log(n + 1000..n + 1001));
-    }
-    scene.poll().expect([1000, 1350, 1699]);
-    scene.restart().poll().expect([]);
-    assert_eq!(scene.tailer.positions().len(), 700);
-    scene.expect_no_warning();
-}
-
-#[test]
-fn what_is_no_file_is_passed_over() {
-    let mut scene = Scene::new();
-    let fifo = std::process::Command::new("mkfifo").arg(scene.path("access.log.fifo")).status();
-    assert!(fifo.is_ok_and(|status| status.success()));
-    std::os::unix::fs::symlink("/dev/zero", scene.path("access.log.zero")).expect("links");
-    std::os::unix::fs::symlink("access.log.loop", scene.path("access.log.loop")).expect("links");
-    scene.append("access.log", &log(0..2));
-    let odd = std::ffi::OsStr::from_bytes(b"access.log.\xff");
-    fs::write(scene.directory.path().join(odd), log(2..4)).expect("writes");
-    scene.poll().expect(0..4);
-    scene.restart().poll().expect([]);
-    scene.notices.clear();
-}
-
-#[test]
-fn lines_of_1970_and_2106_are_lines() {
-    let mut scene = Scene::new();
-    scene.append("access.log", &line(0).replace("/2024:", "/1970:"));
-    scene.append("access.log.1", &line(1).replace("/2024:", "/2106:"));
-    scene.poll().expect(0..2);
     scene.expect_no_warning();
 }
