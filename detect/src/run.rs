@@ -4,6 +4,7 @@
 //! came of it in one transaction: how far the files were read, the engine's state, alerts, and the messages to send. Only
 //! then anything is sent. After a kill at any instant the next process goes on from the last commit.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -137,7 +138,10 @@ struct Follower {
     waker: Option<Waker>,
     clock: EventClock,
     committed_watermark: i64,
-    positions: Vec<Position>,
+    /// The clock of the tailer.
+    started: Instant,
+    /// What the state has of the files, by its keys.
+    positions: BTreeMap<Vec<u8>, Position>,
     leftovers: Vec<Vec<u8>>,
     health: Health,
     late: LateLog,
@@ -188,12 +192,10 @@ impl Follower {
         }
         let mut baselines = Baselines::open(dir, store.checkpoint(BASELINES)?)?;
         baselines.restore(&mut engine);
-        let positions: Vec<Position> = store
-            .checkpoint(FILES)?
-            .rows
-            .iter()
-            .map(|(_, value)| serde_json::from_slice(value))
-            .collect::<Result<_, _>>()?;
+        let rows = store.checkpoint(FILES)?.rows.into_iter();
+        let positions: BTreeMap<Vec<u8>, Position> = rows
+            .map(|(key, value)| Ok((key, serde_json::from_slice(&value)?)))
+            .collect::<Result<_, serde_json::Error>>()?;
         let mark = store.checkpoint(LATE)?.rows.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
         let history = store.checkpoint(HISTORY)?;
         for row in &history.lost {
@@ -215,7 +217,8 @@ impl Follower {
             counted,
             counts: Counts::new(&patterns),
             patterns,
-            tailer: Tailer::new(sources, positions.clone()),
+            tailer: Tailer::new(sources, positions.values().cloned().collect()),
+            started: Instant::now(),
             destinations: routes(config)?,
             waker: None,
             clock: EventClock::new(&config.sources).map_err(RunError::Config)?,
@@ -242,7 +245,7 @@ impl Follower {
         let hint = Arc::clone(&changed);
         self.rules.watch(move || hint.notify_one());
         while !*shutdown.borrow() {
-            self.tailer.poll().iter().for_each(tell);
+            self.tailer.poll(self.started.elapsed()).iter().for_each(tell);
             let files: Vec<_> = self.tailer.sources().collect();
             self.health.look(now_us(), &files).iter().for_each(tell);
             if let Some(new) = self.rules.poll().await {
@@ -385,18 +388,7 @@ impl Follower {
         }
         let mark = tokio::task::block_in_place(|| self.late.write());
         commit.puts.push(Put { space: LATE, key: b"mark".to_vec(), value: serde_json::to_vec(&mark)? });
-        let positions = self.tailer.positions();
-        if positions != self.positions {
-            commit.deletes.push(Delete::Space(FILES));
-            for (i, position) in positions.iter().enumerate() {
-                commit.puts.push(Put {
-                    space: FILES,
-                    key: i.to_be_bytes().to_vec(),
-                    value: serde_json::to_vec(position)?,
-                });
-            }
-            self.positions = positions;
-        }
+        self.put_positions(&mut commit)?;
         let counted = self.exceptions.changed(&mut self.counted);
         commit.puts.extend(counted.into_iter().map(|(key, value)| Put { space: exceptions::SPACE, key, value }));
         let history = self.prepare_history(&mut commit)?;
@@ -440,6 +432,19 @@ fn now_us() -> i64 {
 }
 
 impl Follower {
+    /// Adds to a transaction how far files were read, where that has changed: of many files most stand still.
+    fn put_positions(&mut self, commit: &mut Commit) -> Result<(), RunError> {
+        let positions = self.tailer.positions().into_iter();
+        let positions: BTreeMap<_, _> = positions.map(|p| (p.key().as_bytes().to_vec(), p)).collect();
+        for (key, position) in positions.iter().filter(|(key, position)| self.positions.get(*key) != Some(*position)) {
+            commit.puts.push(Put { space: FILES, key: key.clone(), value: serde_json::to_vec(position)? });
+        }
+        let gone = self.positions.keys().filter(|key| !positions.contains_key(*key));
+        commit.deletes.extend(gone.map(|key| Delete::Key { space: FILES, key: key.clone() }));
+        self.positions = positions;
+        Ok(())
+    }
+
     /// Adds to a transaction what keeps the history.
     fn prepare_history(&mut self, commit: &mut Commit) -> Result<Option<Step>, RunError> {
         let Some(history) = &mut self.history else { return Ok(None) };

@@ -5,6 +5,7 @@ use std::io;
 use memchr::{memchr, memrchr};
 
 use crate::input::{Compression, Input};
+use crate::position::HASHED;
 use crate::reader::Mode;
 
 /// Bytes read for a block.
@@ -45,6 +46,10 @@ pub(crate) struct Blocks {
     offset: u64,
     /// Whether `offset` lies inside a line that was cut.
     in_long_line: bool,
+    /// The last bytes read, as many as are hashed: whether they still stand there tells whether the file was overwritten.
+    last: Vec<u8>,
+    /// The file was overwritten, and what was read since is of the new content: it was left.
+    overwritten: bool,
     /// The error that ended the file, until it is told.
     failed: Option<io::Error>,
     ended: bool,
@@ -52,13 +57,36 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(crate) fn new(input: Input, mode: Mode, size: usize) -> Self {
-        Self { input, size, mode, carry: Vec::new(), offset: 0, in_long_line: false, failed: None, ended: false }
+        Self {
+            input,
+            size,
+            mode,
+            carry: Vec::new(),
+            offset: 0,
+            in_long_line: false,
+            last: Vec::new(),
+            overwritten: false,
+            failed: None,
+            ended: false,
+        }
     }
 
-    /// Goes on at `offset`, where `input` must stand.
-    pub(crate) fn resume(&mut self, offset: u64, in_long_line: bool) {
+    /// Goes on at `offset`, where `input` must stand, behind the bytes `last`.
+    pub(crate) fn resume(&mut self, offset: u64, in_long_line: bool, last: &[u8]) {
         self.offset = offset;
         self.in_long_line = in_long_line;
+        self.last = last.to_vec();
+    }
+
+    /// Whether the file does not hold any more what was read last.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        self.overwritten || !self.holds(self.input.consumed(), &self.last)
+    }
+
+    /// Whether `bytes` stand before `end` in the file. A reading error is no proof of change; the next read tells of it.
+    fn holds(&self, end: u64, bytes: &[u8]) -> bool {
+        let offset = end.saturating_sub(bytes.len() as u64);
+        self.input.look_at(offset, bytes.len()).map_or(true, |now| now == bytes)
     }
 
     pub(crate) fn input(&self) -> &Input {
@@ -134,7 +162,27 @@ impl Blocks {
             self.failed = Some(error);
             self.ended = true;
         }
+        if self.mode == Mode::Follow && self.input.compression() == Compression::None && bytes.len() > before {
+            self.check(bytes, before);
+        }
         bytes.len() - before
+    }
+
+    /// Between two looks at a file it may be truncated and grow beyond where it was read: what was just read does not
+    /// follow what was read before then, and is read again with the new content.
+    fn check(&mut self, bytes: &mut Vec<u8>, before: usize) {
+        let read = &bytes[before..];
+        let end = self.input.consumed();
+        let newest = &read[read.len().saturating_sub(HASHED)..];
+        // What is there no longer was read before the file was overwritten.
+        if !self.holds(end - read.len() as u64, &self.last) && self.holds(end, newest) {
+            self.overwritten = true;
+            self.ended = true;
+            bytes.truncate(before);
+            return;
+        }
+        self.last.extend_from_slice(newest);
+        self.last.drain(..self.last.len().saturating_sub(HASHED));
     }
 
     fn end(&mut self) -> io::Result<Option<Block>> {

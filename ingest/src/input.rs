@@ -29,9 +29,21 @@ impl Compression {
     }
 }
 
+/// An archive that unpacks to more than this, and to more than [`RATIO`] times its size, is no log. Access logs reach 50,
+/// gzip cannot go beyond 1,032, Zstandard can.
+const SUSPICIOUS: u64 = 256 << 20;
+const RATIO: u64 = 500;
+
+/// What reading says of an archive that unpacks to far more than a log would.
+#[derive(Debug, thiserror::Error)]
+#[error("it unpacks to more than {RATIO} times its size, as no log does")]
+pub(crate) struct Bomb;
+
 /// An open log file.
 pub(crate) struct Input {
     decoder: Decoder,
+    /// Bytes that came out so far.
+    unpacked: u64,
 }
 
 enum Decoder {
@@ -55,7 +67,7 @@ impl Input {
             Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file)))),
             Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(BufReader::new(file))?),
         };
-        Ok(Self { decoder })
+        Ok(Self { decoder, unpacked: 0 })
     }
 
     pub(crate) fn compression(&self) -> Compression {
@@ -78,7 +90,24 @@ impl Input {
 
     /// Appends up to `limit` decompressed bytes; fewer only at the end. On an error, what came before it was appended.
     pub(crate) fn fill(&mut self, bytes: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        if self.compression() != Compression::None {
+            self.refuse_bomb()?;
+        }
         bytes.reserve_exact(limit);
+        let before = bytes.len();
+        let result = self.fill_any(bytes, limit);
+        self.unpacked += (bytes.len() - before) as u64;
+        result
+    }
+
+    fn refuse_bomb(&self) -> io::Result<()> {
+        if self.unpacked > SUSPICIOUS && self.unpacked / RATIO > self.consumed() {
+            return Err(io::Error::other(Bomb));
+        }
+        Ok(())
+    }
+
+    fn fill_any(&mut self, bytes: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
         match &mut self.decoder {
             // Around the counter: a `File` reads into memory that was not zeroed first.
             Decoder::Plain(Counted { file, bytes: counter }) => {

@@ -13,15 +13,23 @@ use sha2::{Digest, Sha256};
 
 /// Bytes hashed at the beginning and before the offset.
 pub(crate) const HASHED: usize = 1024;
+/// Bytes of a request that tell it from others: time and client.
+const TELLING: u64 = 40;
+/// Line ends up to which a file is hashed.
+const LINE_ENDS: usize = 32;
 
 /// How far a file was read. Opaque: commit it together with what was derived from the lines, and give it back to
 /// [`crate::LogReader::resume`] or [`crate::Tailer::new`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a record of what is stored, not a state")]
 pub struct Position {
     /// The file's key: the same through restarts and renames, another for another content.
     pub(crate) key: String,
     #[serde(with = "path_serde")]
     pub(crate) path: PathBuf,
+    /// Where it stood under that name, if `path` led there through links; empty: at `path`.
+    #[serde(with = "path_serde", default)]
+    pub(crate) real: PathBuf,
     pub(crate) dev: u64,
     pub(crate) ino: u64,
     /// How often this file began anew.
@@ -34,16 +42,25 @@ pub struct Position {
     /// Hash of the first `prefix_len` bytes.
     pub(crate) prefix_len: u32,
     pub(crate) prefix_hash: u64,
+    /// Hashes of the file up to its first line ends: a copy may have been made when it was shorter.
+    #[serde(default)]
+    pub(crate) line_ends: Vec<(u32, u64)>,
     /// Hash of the `tail_len` bytes before `offset`.
     pub(crate) tail_len: u32,
     pub(crate) tail_hash: u64,
     /// Whether the file is an archive that was read to its end.
     pub(crate) finished: bool,
+    /// Whether the file has other content by now, so that at most a copy has what was read.
+    #[serde(default)]
+    pub(crate) overwritten: bool,
     pub(crate) format: String,
     /// The heading in force (W3C's `#Fields`): without it no line after it can be read.
     #[serde(default)]
     pub(crate) heading: Option<String>,
     pub(crate) newest_ts: Option<i64>,
+    /// Where the first request stands. What comes before (headings, banners, holes) other files may have, too.
+    #[serde(default)]
+    pub(crate) first_row: Option<u64>,
 }
 
 impl Position {
@@ -68,18 +85,26 @@ impl Position {
 
     /// The position in content that this file no longer has: a copy or an archive of it may turn up.
     pub(crate) fn orphaned(self) -> Self {
-        Self { dev: 0, ino: 0, ..self }
+        Self { overwritten: true, ..self }
     }
 
-    /// Whether enough was hashed to take a plain file that begins alike for a copy. Two logs may well share a first line.
+    /// Whether the first bytes tell this file from all that are no copies of it: a request begins in them.
     pub(crate) fn is_telling(&self) -> bool {
-        self.prefix_len as usize == HASHED
+        self.first_row.is_some_and(|at| at + TELLING <= u64::from(self.prefix_len))
     }
 
-    /// Whether a file that begins with `prefix` (as many bytes as are hashed, or all) begins as this one does.
-    pub(crate) fn begins(&self, prefix: &[u8]) -> bool {
-        let length = self.prefix_len as usize;
-        length > 0 && prefix.get(..length).is_some_and(|prefix| hash(prefix) == self.prefix_hash)
+    /// Whether a file of `size` bytes that begins with `prefix` is the beginning of what was read.
+    pub(crate) fn covers(&self, prefix: &[u8], size: u64) -> bool {
+        if size >= self.offset || !self.is_telling() {
+            return false;
+        }
+        if prefix.len() == HASHED {
+            return self.prefix_len as usize == HASHED && hash(prefix) == self.prefix_hash;
+        }
+        let whole = memchr::memrchr(b'\n', prefix).map_or(0, |end| end + 1);
+        let known = self.line_ends.iter().find(|(length, _)| *length as usize == whole);
+        self.first_row.is_some_and(|at| at < whole as u64)
+            && known.is_some_and(|(_, known)| hash(&prefix[..whole]) == *known)
     }
 }
 
@@ -130,6 +155,12 @@ impl Trail {
 
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix
+    }
+
+    /// Hashes of the file up to each of its first line ends.
+    pub(crate) fn line_ends(&self) -> Vec<(u32, u64)> {
+        let ends = memchr::memchr_iter(b'\n', &self.prefix).take(LINE_ENDS).map(|end| end + 1);
+        ends.filter_map(|end| Some((u32::try_from(end).ok()?, hash(&self.prefix[..end])))).collect()
     }
 
     pub(crate) fn tail(&self) -> &[u8] {

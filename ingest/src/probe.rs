@@ -183,6 +183,9 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
             fits.extend(candidates.iter().map(|format| fit(&wrapped(*wrapper, format.clone()), &lines)));
         }
     }
+    if fits.iter().any(|(score, _)| score.lines == 0) {
+        return Err(ProbeError::Empty { path: path.to_owned() }); // but for headings
+    }
     let most = fits.iter().map(|(score, _)| score.points()).max().unwrap_or(0);
     let close = |score: &Score| score.points() * 10 >= most * 9;
     fits.sort_by_key(|(score, _)| {
@@ -207,24 +210,44 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     }
 }
 
-/// The first bytes: as many as are looked at, and on to the end of the first line. An error only if there are none.
+/// The first bytes: as many as are looked at, and on to the end of the first line that is no heading. Lines that are too
+/// long to be read are left out, unless there are no others. An error only if there is nothing.
 fn head(input: &mut Input) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
+    let (mut head, mut more) = (Vec::new(), Vec::new());
+    let mut long: Option<Vec<u8>> = None;
+    let mut in_long = false;
     loop {
-        match input.fill(&mut head, BYTES) {
-            Ok(0) => return Ok(head),
-            Ok(_) if head.len() > MAX_LINE || has_line(&head) => return Ok(head),
+        more.clear();
+        match input.fill(&mut more, BYTES) {
+            Ok(0) => break,
             Ok(_) => {}
             Err(error) if !has_line(&head) => return Err(error),
-            Err(_) => return Ok(head),
+            Err(_) => break,
+        }
+        if in_long {
+            let Some(end) = memchr::memchr(b'\n', &more) else { continue };
+            more.drain(..=end);
+            in_long = false;
+        }
+        head.append(&mut more);
+        if has_line(&head) {
+            break;
+        }
+        let begin = memchr::memrchr(b'\n', &head).map_or(0, |end| end + 1);
+        if head.len() - begin > MAX_LINE {
+            long.get_or_insert_with(|| head[begin..begin + BYTES].to_vec());
+            head.truncate(begin);
+            in_long = true;
         }
     }
+    Ok(if has_line(&head) { head } else { head.into_iter().chain(long.unwrap_or_default()).collect() })
 }
 
-/// Whether a line ends here that is not blank or a hole.
+/// Whether a line ends here that is not blank, a hole or a heading.
 fn has_line(bytes: &[u8]) -> bool {
-    let begin = bytes.iter().position(|b| !matches!(b, 0 | b'\n' | b'\r'));
-    begin.is_some_and(|begin| memchr::memchr(b'\n', &bytes[begin..]).is_some())
+    let mut lines =
+        memchr::memchr_iter(b'\n', bytes).scan(0, |begin, end| Some(&bytes[std::mem::replace(begin, end + 1)..end]));
+    lines.any(|line| line.iter().find(|b| !matches!(b, 0 | b'\r')).is_some_and(|first| *first != b'#'))
 }
 
 /// Lines that are not blank, without what the reader strips too. The last may be cut; it is left out if there are others,

@@ -131,7 +131,6 @@ fn copytruncate() {
 
 /// Before anybody looked, the log has grown again to just the length it had. It must be seen without growing further.
 #[test]
-#[ignore = "not so yet: it is noticed when the file next grows, and then read whole (nothing is lost, but late)"]
 fn truncated_and_as_long_as_before() {
     let receiver = Receiver::answering(200);
     let site = Site::counting(&receiver);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tripline_tests::logs::{at, combined};
+use tripline_tests::random::{Random, number};
 use tripline_tests::receiver::{Message, Receiver};
 use tripline_tests::site::{Site, terminate};
 
@@ -103,23 +104,6 @@ fn log(seconds: i64) -> String {
     log
 }
 
-/// Numbers that only look random (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}")))
-}
-
 /// The end of the log, long after the traffic: all is closed and resolved. Waits until that has arrived, and stops.
 fn finish(site: &Site, receiver: &Receiver, seconds: i64) {
     let process = site.run();
@@ -158,7 +142,7 @@ fn kills_at_every_step_and_at_random() {
     let expected = receiver.messages();
     assert!(expected.iter().any(|m| m.alert()["rule"] == "burst"), "the campaign is not found");
 
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (receiver, chat) = (Receiver::answering(200), Receiver::answering(200));
     let site = site(&receiver, &chat);
     let mut died: BTreeMap<&str, u64> = BTreeMap::new();

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod pages;
 pub mod program;
 pub mod python;
+pub mod random;
 pub mod receiver;
 pub mod repository;
 pub mod site;

@@ -118,6 +118,11 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name}: has it ended?\n{}", self.said());
     }
 
+    /// The same to a program that may have ended.
+    pub fn signal_if_there(&self, name: &str) {
+        let _ = Command::new("kill").args([format!("-{name}"), self.pid.to_string()]).stderr(Stdio::null()).status();
+    }
+
     /// Waits for its end, at most for `limit`. Returns whether it has ended.
     pub fn ends_within(&self, limit: Duration) -> bool {
         self.ended.wait_at_most(limit, |ended| ended.first().copied()).is_some()
@@ -127,8 +132,7 @@ impl Process {
     pub fn end_or_kill(self, limit: Duration) -> bool {
         let ended = self.ends_within(limit);
         if !ended {
-            // If it ended just now, there is nobody to kill.
-            let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+            self.signal_if_there("KILL");
         }
         self.end();
         ended
@@ -138,6 +142,14 @@ impl Process {
     pub fn wait_to_say(&self, text: &str) {
         let found = self.stderr.wait_for(|lines| lines.iter().any(|line| line.contains(text)).then_some(()));
         assert!(found.is_some(), "never said {text:?}:\n{}", self.said());
+    }
+
+    /// The same, or until it has ended.
+    pub fn wait_to_say_or_end(&self, text: &str) {
+        let said = |lines: &[String]| lines.iter().any(|line| line.contains(text)).then_some(());
+        if self.stderr.wait_for(said).is_none() {
+            assert!(self.ends_within(Duration::from_secs(5)), "never said {text:?}:\n{}", self.said());
+        }
     }
 
     /// What it said on stderr so far.
@@ -159,8 +171,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.ended.entries().is_empty() {
-            // If it ended just now, there is nobody to kill.
-            let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+            self.signal_if_there("KILL");
         }
     }
 }

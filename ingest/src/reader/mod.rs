@@ -10,7 +10,7 @@ use crate::batch::{Batch, Counters, Parser};
 use crate::block::{BLOCK, Block, Blocks, Kind};
 use crate::formats::{AnyFormat, Heading, named};
 use crate::identity::Identity;
-use crate::input::{Compression, Input};
+use crate::input::{Bomb, Compression, Input};
 use crate::position::{FileId, HASHED, Position, Trail, hash, key};
 use crate::probe::Probe;
 use crate::reject::RejectReason;
@@ -68,6 +68,19 @@ pub enum ReadError {
         /// What the decoder says.
         error: io::Error,
     },
+    /// A compressed file unpacks to far more than a log would.
+    #[error(
+        "{}: set aside after {consumed} bytes: {error}; its lines until there were read. If it is a log, unpack it",
+        path.display()
+    )]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// Bytes on disk that were read.
+        consumed: u64,
+        /// What is wrong.
+        error: io::Error,
+    },
     /// The file is not the one that the position was taken of.
     #[error("{}: is not the file that was read before: {what}", path.display())]
     Changed {
@@ -84,6 +97,8 @@ pub enum ReadError {
 /// Reads one file.
 pub struct LogReader {
     path: PathBuf,
+    /// Where the file stands if `path` leads there through links; empty: at `path`.
+    real: PathBuf,
     key: String,
     file: FileId,
     generation: u32,
@@ -100,6 +115,8 @@ pub struct LogReader {
     offset: u64,
     trail: Trail,
     newest_ts: Option<i64>,
+    /// Where the first request stands.
+    first_row: Option<u64>,
     /// Lines dated after it are rejected, µs.
     latest: i64,
 }
@@ -143,7 +160,9 @@ impl LogReader {
             layer: options.layer.clone(),
             source,
         });
+        let is_link = path.is_symlink();
         Ok(Self {
+            real: if is_link { path.canonicalize().unwrap_or_default() } else { PathBuf::new() },
             key: key(path, &metadata, generation),
             file: FileId::of(&metadata),
             generation,
@@ -156,6 +175,7 @@ impl LogReader {
             offset: 0,
             trail: Trail::default(),
             newest_ts: None,
+            first_row: None,
             latest: i64::MAX,
             path: path.to_owned(),
         })
@@ -182,7 +202,7 @@ impl LogReader {
         let changed = |what| ReadError::Changed { path: position.path.clone(), what };
         let compressed = self.blocks.input().compression() != Compression::None;
         // An archive may be that of the file itself, compressed since; a plain file its copy.
-        let same_file = (self.file == position.file() || position.is_telling()) && !position.compressed;
+        let same_file = (self.file == position.file() || position.newest_ts.is_some()) && !position.compressed;
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
@@ -209,10 +229,11 @@ impl LogReader {
         if hash(&tail) != position.tail_hash {
             return Err(changed("what was read last has changed"));
         }
-        self.blocks.resume(position.offset, position.in_long_line);
+        self.blocks.resume(position.offset, position.in_long_line, &tail);
         self.offset = position.offset;
         self.trail = Trail::new(prefix, tail);
         self.newest_ts = position.newest_ts;
+        self.first_row = position.first_row;
         Ok(())
     }
 
@@ -246,6 +267,7 @@ impl LogReader {
         }
         batch.newest_before = self.newest_ts;
         self.newest_ts = self.newest_ts.max(newest(&batch));
+        self.first_row = self.first_row.or_else(|| first_offset(&batch));
         Some(batch)
     }
 
@@ -285,6 +307,9 @@ impl LogReader {
             return ReadError::Read { path, consumed, error };
         }
         match error.kind() {
+            _ if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Bomb>) => {
+                ReadError::Bomb { path, consumed, error }
+            }
             io::ErrorKind::UnexpectedEof => ReadError::Truncated { path, consumed },
             _ => ReadError::Damaged { path, consumed, error },
         }
@@ -306,6 +331,7 @@ impl LogReader {
         Position {
             key: self.key.clone(),
             path: self.path.clone(),
+            real: self.real.clone(),
             dev: self.file.dev,
             ino: self.file.ino,
             generation: self.generation,
@@ -314,12 +340,15 @@ impl LogReader {
             in_long_line: self.current.is_none() && self.blocks.in_long_line(),
             prefix_len: u32::try_from(prefix.len()).unwrap_or(0),
             prefix_hash: hash(prefix),
+            line_ends: self.trail.line_ends(),
             tail_len: u32::try_from(tail.len()).unwrap_or(0),
             tail_hash: hash(tail),
             finished: false,
+            overwritten: false,
             format: self.format().to_owned(),
             heading: self.heading.clone(),
             newest_ts: self.newest_ts,
+            first_row: self.first_row,
         }
     }
 
@@ -362,9 +391,10 @@ impl LogReader {
         &self.path
     }
 
-    /// The file has another name now.
-    pub(crate) fn renamed(&mut self, path: &Path) {
+    /// The file has another name now; `real`: where it stands, if not there.
+    pub(crate) fn renamed(&mut self, path: &Path, real: PathBuf) {
         path.clone_into(&mut self.path);
+        self.real = real;
         let parser = Parser { source: path.to_string_lossy().into_owned(), ..(*self.parser).clone() };
         self.parser = Arc::new(parser);
     }
@@ -373,21 +403,21 @@ impl LogReader {
         self.file
     }
 
-    pub(crate) fn generation(&self) -> u32 {
-        self.generation
+    /// This is not the file that the position was taken of, but one that was made of it.
+    pub(crate) fn is_another(&mut self, generation: u32) {
+        if let Ok(metadata) = self.input().metadata() {
+            self.key = key(&self.path, &metadata, generation);
+            self.generation = generation;
+        }
     }
 
     pub(crate) fn input(&self) -> &Input {
         self.blocks.input()
     }
 
-    pub(crate) fn trail(&self) -> &Trail {
-        &self.trail
-    }
-
-    /// Decompressed bytes up to the last returned batch's end.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
+    /// Whether the file does not hold any more what was read last.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        self.blocks.is_overwritten()
     }
 
     /// Bytes of a last line that still lacks its end.
@@ -398,6 +428,12 @@ impl LogReader {
 
 fn known_format(name: &str, options: &SourceOptions) -> Result<AnyFormat, ReadError> {
     named(name, options).map_err(ReadError::Options)
+}
+
+fn first_offset(batch: &Batch) -> Option<u64> {
+    use arrow::array::{AsArray, UInt64Array};
+    let offsets: &UInt64Array = batch.rows.column(crate::table::columns::OFFSET).as_primitive();
+    offsets.values().first().copied()
 }
 
 fn newest(batch: &Batch) -> Option<i64> {

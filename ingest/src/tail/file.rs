@@ -1,8 +1,11 @@
 //! One followed file.
 
 use std::cell::OnceCell;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
+use super::seen::Stamp;
 use super::{FileStatus, GRACE, TailBatch};
 use crate::batch::Counters;
 use crate::input::Compression;
@@ -19,8 +22,12 @@ pub(super) struct Tailed {
     counters: Counters,
     /// Says that the file's content is another now: what was read before is still returned, no more is read.
     truncated: Option<String>,
-    /// Polls since it lost its name in which it did not grow.
-    silent: u32,
+    /// Since when it has not grown.
+    grown_at: Duration,
+    /// Since when it has had no name and has not grown.
+    silent: Option<Duration>,
+    /// What it looked like when it was last compared with what was read.
+    stamp: Option<Stamp>,
     /// The reader's position, once somebody asked: hashing is not free, and most files stand still.
     position: OnceCell<Position>,
 }
@@ -36,7 +43,7 @@ pub(super) enum Change {
 }
 
 impl Tailed {
-    pub(super) fn new(reader: LogReader, source: usize, first_ts: i64) -> Self {
+    pub(super) fn new(reader: LogReader, source: usize, first_ts: i64, now: Duration) -> Self {
         let counters = Counters::default();
         Self {
             reader,
@@ -45,7 +52,9 @@ impl Tailed {
             first_ts,
             counters,
             truncated: None,
-            silent: 0,
+            grown_at: now,
+            silent: None,
+            stamp: None,
             position: OnceCell::new(),
         }
     }
@@ -97,44 +106,58 @@ impl Tailed {
         }
     }
 
+    /// When it last grew.
+    pub(super) fn grown_at(&self) -> Duration {
+        self.grown_at
+    }
+
+    /// Whether all of it was read, and nothing is known of it that a position does not hold.
+    pub(super) fn stands_still(&self) -> bool {
+        let is_read = |metadata: Metadata| metadata.len() == self.reader.consumed();
+        self.at_end
+            && self.silent.is_none()
+            && self.truncated.is_none()
+            && !self.reader.has_pending()
+            && self.reader.input().metadata().is_ok_and(is_read)
+    }
+
     /// Looks whether the open file grew, shrank or was overwritten; `named`: a source still names it.
-    pub(super) fn look(&mut self, named: bool) -> Change {
+    pub(super) fn look(&mut self, named: bool, now: Duration) -> Change {
         if self.is_archive() {
             return Change::None;
         }
+        // The handle is open: should the system refuse to say how long the file is, reading will tell why.
+        let Ok(metadata) = self.reader.input().metadata() else { return Change::None };
         if self.truncated.is_none() {
-            self.truncated = self.find_truncation();
+            self.truncated = self.find_truncation(&metadata);
         }
         match &self.truncated {
             Some(_) if self.reader.has_pending() => return Change::None,
             Some(text) => return Change::Truncated(text.clone()),
             None => {}
         }
-        // The handle is open: should the system refuse to say how long the file is, reading will tell why.
-        let Ok(metadata) = self.reader.input().metadata() else { return Change::None };
-        let read = self.reader.input().consumed();
-        if metadata.len() > read {
-            self.silent = 0;
+        if metadata.len() > self.reader.consumed() {
+            self.grown_at = now;
+            self.silent = None;
             self.at_end = false;
             return Change::None;
         }
         if named {
-            self.silent = 0;
+            self.silent = None;
             return Change::None;
         }
-        self.silent += 1;
+        let silent = now.saturating_sub(*self.silent.get_or_insert(now));
         let deleted = metadata.nlink() == 0;
         let replaced = self.reader.path().exists();
-        if self.at_end && self.silent >= GRACE && (deleted || replaced) { Change::Dropped } else { Change::None }
+        if self.at_end && silent >= GRACE && (deleted || replaced) { Change::Dropped } else { Change::None }
     }
 
     /// What to say if the file does not hold what was read of it any more.
-    fn find_truncation(&self) -> Option<String> {
-        let length = self.reader.input().metadata().ok()?.len();
-        let read = self.reader.input().consumed();
-        let how = if length < read {
+    fn find_truncation(&mut self, metadata: &Metadata) -> Option<String> {
+        let stamp = Some(Stamp::of(metadata));
+        let how = if metadata.len() < self.reader.consumed() {
             "it is shorter than what was read of it"
-        } else if length > read && !self.tail_is_intact() {
+        } else if self.stamp.replace(Stamp::of(metadata)) != stamp && self.reader.is_overwritten() {
             "what was read last has changed"
         } else {
             return None;
@@ -148,12 +171,5 @@ impl Tailed {
              truncation cannot be had; rotation by renaming loses none",
             self.reader.path().display(),
         ))
-    }
-
-    fn tail_is_intact(&self) -> bool {
-        let tail = self.reader.trail().tail();
-        let offset = self.reader.offset() - tail.len() as u64;
-        // A reading error is no proof of change; the next read tells of it.
-        self.reader.input().look_at(offset, tail.len()).map_or(true, |now| now == tail)
     }
 }

@@ -5,30 +5,35 @@
 //! A file is its device and inode, confirmed by hashes of its first bytes and of those before the offset; its name may
 //! change. What fails the test is another file, or another generation of the same one, and is read from its start.
 
+mod copies;
 mod file;
+mod known;
+mod meet;
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use file::{Change, Tailed};
+use known::Known;
+use seen::{Seen, Stamp, Stray};
 
 use crate::batch::{Batch, Counters};
-use crate::discover::discover;
-use crate::input::{Compression, Input};
-use crate::position::{FileId, HASHED, Position};
-use crate::probe::{ProbeError, probe_as};
-use crate::reader::{LogReader, Mode, ReadError};
+use crate::position::{FileId, Position};
 use crate::reread::Reread;
 use crate::source::SourceOptions;
 
-/// Files open at a time; others wait until one is read to its end.
+/// Files open at a time. One that stands still is closed for one that grows.
 const MAX_OPEN: usize = 512;
-/// Positions kept of files that are gone: their archives may come, or a disk that was away.
-const REMEMBERED: usize = 256;
-/// Polls that a file which lost its name must be silent before it is dropped.
-const GRACE: u32 = 3;
+/// How long a file that lost its name must be silent before it is dropped: servers write on until they are told to
+/// reopen their logs.
+const GRACE: Duration = Duration::from_mins(1);
+/// Looking at all that the sources name may be done again after so long for each file there: a hundred times what it
+/// takes, so that many idle files cost little.
+const LOOK_A_FILE: Duration = Duration::from_micros(500);
 
 /// Files to follow.
 #[derive(Debug, Clone)]
@@ -105,17 +110,32 @@ impl fmt::Display for Notice {
 pub struct Tailer {
     sources: Vec<Source>,
     files: Vec<Tailed>,
-    /// Positions of files that are not open: archives that were read, files that were not seen yet or are gone.
-    resting: Vec<Position>,
-    /// The generation that a file is in which began anew.
-    generations: HashMap<FileId, u32>,
+    known: Known,
     /// Files that cannot be read, or no further.
     stuck: BTreeMap<FileId, Stuck>,
+    /// What files looked like that were closed to make room.
+    parked: HashMap<FileId, Stamp>,
+    /// Files that wait for room.
+    waiting: Vec<FileId>,
+    /// Files that lost their names while nobody looked.
+    strays: Vec<Stray>,
+    seen: Arc<Seen>,
+    /// When to look at the file system again; `None`: nobody has looked yet.
+    next_look: Option<Duration>,
+    now: Duration,
     /// What is wrong now and was told.
     troubles: BTreeSet<String>,
     notices: Vec<Notice>,
     /// See [`Tailer::reject_after`].
     latest: i64,
+}
+
+/// Why a file is not followed.
+struct Stuck {
+    /// It stays so as long as the file looks like this; `None`: every look tries again.
+    as_long_as: Option<Stamp>,
+    /// What somebody should know, and from when on.
+    trouble: Option<(String, Duration)>,
 }
 
 impl Tailer {
@@ -124,9 +144,14 @@ impl Tailer {
         Self {
             sources,
             files: Vec::new(),
-            resting: positions,
-            generations: HashMap::new(),
+            known: Known::new(positions),
             stuck: BTreeMap::new(),
+            parked: HashMap::new(),
+            waiting: Vec::new(),
+            strays: Vec::new(),
+            seen: Arc::default(),
+            next_look: None,
+            now: Duration::ZERO,
             troubles: BTreeSet::new(),
             notices: Vec::new(),
             latest: i64::MAX,
@@ -139,29 +164,50 @@ impl Tailer {
         self.latest = latest;
     }
 
-    /// Looks at the file system once. Returns what happened since the last time.
-    pub fn poll(&mut self) -> Vec<Notice> {
-        let seen = self.look();
-        self.check_open_files(&seen);
-        for (id, found) in &seen.files {
-            self.meet(*id, found, &seen);
+    /// Looks at the open files and, unless that was done a moment ago, at all that the sources name. `now`: on a clock that
+    /// only goes forward. Returns what happened since the last time.
+    pub fn poll(&mut self, now: Duration) -> Vec<Notice> {
+        self.now = now;
+        if self.next_look.is_some_and(|next| now < next) {
+            self.check_open_files();
+        } else {
+            self.seen = Arc::new(Seen::look(&self.sources));
+            let some_left = self.known.sort(&self.seen);
+            if some_left || self.next_look.is_none() {
+                self.strays = seen::strays(self.known.gone(), &self.sources);
+            }
+            let files = u32::try_from(self.seen.files.len()).unwrap_or(u32::MAX);
+            self.next_look = Some(now + LOOK_A_FILE.saturating_mul(files));
+            self.check_open_files();
+            self.meet_all();
+            self.meet_strays();
+            self.tell_troubles();
         }
-        self.forget(&seen);
-        self.stuck.retain(|id, _| seen.files.contains_key(id));
-        let mut troubles = seen.troubles;
-        troubles.extend(self.stuck.values().filter_map(|stuck| stuck.trouble.clone()));
+        std::mem::take(&mut self.notices)
+    }
+
+    fn tell_troubles(&mut self) {
+        self.stuck.retain(|id, _| self.seen.files.contains_key(id));
+        self.parked.retain(|id, _| self.seen.files.contains_key(id));
+        let stuck = self.stuck.values().filter_map(|stuck| stuck.trouble.as_ref());
+        let due = stuck.filter(|(_, from)| *from <= self.now).map(|(text, _)| text.clone());
+        let troubles: BTreeSet<String> = self.seen.troubles.iter().cloned().chain(due).collect();
         for trouble in troubles.difference(&self.troubles) {
             self.notices.push(Notice { level: Level::Warn, text: trouble.clone() });
         }
         self.troubles = troubles;
-        std::mem::take(&mut self.notices)
     }
 
     /// The next lines, of the file that is furthest behind in event time. `None`: nothing more until the next poll.
     pub fn next_batch(&mut self) -> Option<TailBatch> {
         loop {
             let furthest = self.files.iter().enumerate().filter(|(_, file)| !file.at_end);
-            let (at, _) = furthest.min_by_key(|(_, file)| file.event_time())?;
+            let Some((at, _)) = furthest.min_by_key(|(_, file)| file.event_time()) else {
+                if self.meet_waiting() {
+                    continue;
+                }
+                return None;
+            };
             match self.files[at].next_batch(self.latest) {
                 Ok(Some(batch)) => return Some(batch),
                 Ok(None) => {
@@ -171,8 +217,8 @@ impl Tailer {
                 }
                 Err(error) => {
                     let file = &self.files[at].reader;
-                    let size = file.input().metadata().ok().map(|metadata| metadata.len());
-                    self.stuck.insert(file.file(), Stuck { until_not: size, trouble: None });
+                    let stamp = file.input().metadata().ok().map(|metadata| Stamp::of(&metadata));
+                    self.stuck.insert(file.file(), Stuck { as_long_as: stamp, trouble: None });
                     self.notices.push(Notice { level: Level::Warn, text: error.to_string() });
                     self.rest(at, false);
                 }
@@ -182,223 +228,49 @@ impl Tailer {
 
     /// How far all files were read. Commit it together with what was derived from the batches returned so far.
     pub fn positions(&self) -> Vec<Position> {
-        self.files.iter().map(Tailed::position).chain(self.resting.iter().cloned()).collect()
+        self.files.iter().map(Tailed::position).chain(self.known.all().cloned()).collect()
     }
 
-    /// The files that are open.
+    /// The files that are open, and those with lines that wait until others are read.
     pub fn sources(&self) -> impl Iterator<Item = FileStatus> {
-        self.files.iter().map(Tailed::status)
-    }
-
-    /// What the sources name now.
-    fn look(&self) -> Seen {
-        let mut seen = Seen::default();
-        for (source, Source { pattern, .. }) in self.sources.iter().enumerate() {
-            let found = discover(pattern);
-            seen.troubles.extend(found.problems.iter().map(ToString::to_string));
-            for path in found.files {
-                // What vanished since it was listed is as if it had not been there.
-                let Ok(metadata) = fs::metadata(&path) else { continue };
-                let id = FileId::of(&metadata);
-                seen.paths.insert(path.clone(), id);
-                // The first source that names a file is its source, the first name its name.
-                seen.files.entry(id).or_insert(Found { source, path, size: metadata.len() });
-            }
-        }
-        seen
+        self.files.iter().map(Tailed::status).chain(self.waiting_status())
     }
 
     /// Renamed, truncated, vanished, grown?
-    fn check_open_files(&mut self, seen: &Seen) {
+    fn check_open_files(&mut self) {
         let mut at = 0;
         while at < self.files.len() {
             let file = &mut self.files[at];
             let id = file.reader.file();
-            let named = seen.files.get(&id);
+            let named = self.seen.files.get(&id);
             if let Some(found) = named
-                && seen.paths.get(file.reader.path()) != Some(&id)
+                && self.seen.paths.get(file.reader.path()) != Some(&id)
             {
                 let text = format!("{}: is now {}", file.reader.path().display(), found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });
-                file.reader.renamed(&found.path);
+                file.reader.renamed(&found.path, PathBuf::new());
             }
-            match file.look(named.is_some()) {
+            match file.look(named.is_some(), self.now) {
                 Change::None => at += 1,
                 Change::Truncated(text) => {
                     let file = self.files.swap_remove(at);
-                    self.generations.insert(id, file.reader.generation() + 1);
                     // Truncated after it was copied, as a rule: the copy may hold lines that were not read here.
-                    self.resting.push(file.position().orphaned());
+                    self.known.lost(file.position());
                     self.notices.push(Notice { level: Level::Warn, text });
                 }
                 Change::Dropped => {
                     let text =
                         format!("{}: was read to its end and is no longer followed", file.reader.path().display());
                     self.notices.push(Notice { level: Level::Info, text });
-                    self.generations.remove(&id);
                     self.rest(at, false);
                 }
             }
         }
     }
 
-    /// A file that a source names: open already, known from a position, or new.
-    fn meet(&mut self, id: FileId, found: &Found, seen: &Seen) {
-        let open = self.files.iter().any(|file| file.reader.file() == id);
-        let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.until_not == Some(found.size));
-        if open || stuck {
-            return;
-        }
-        if self.files.len() >= MAX_OPEN {
-            // One text for all of them, so that it is told once.
-            let text = format!("{MAX_OPEN} files are followed already: the others are not read; name fewer in `path`");
-            self.stuck.insert(id, Stuck { until_not: None, trouble: Some(text) });
-            return;
-        }
-        let options = self.sources[found.source].options.clone();
-        let known = self.resting.iter().position(|position| position.file() == id);
-        match known {
-            Some(known) if self.resting[known].finished => {}
-            Some(known) => {
-                let position = self.resting.remove(known);
-                self.resume(position, id, found, &options);
-            }
-            None => self.open(id, found, &options, Some(seen)),
-        }
-    }
-
-    /// A file that was read before.
-    fn resume(&mut self, mut position: Position, id: FileId, found: &Found, options: &SourceOptions) {
-        position.path.clone_from(&found.path);
-        match LogReader::resume(&position, options) {
-            Ok(reader) => {
-                self.stuck.remove(&id);
-                self.files.push(Tailed::new(reader, found.source, position.newest_ts.unwrap_or(i64::MIN)));
-            }
-            Err(error @ ReadError::Changed { .. }) => {
-                self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
-                self.generations.insert(id, position.generation + 1);
-                // The file that had this inode may have gone into an archive.
-                self.resting.push(position.orphaned());
-                self.open(id, found, options, None);
-            }
-            Err(error) => {
-                self.stuck.insert(id, Stuck { until_not: None, trouble: Some(error.to_string()) });
-                self.resting.push(position);
-            }
-        }
-    }
-
-    /// A new file, or a new generation of one, from its start; with `seen`, perhaps the archive of a file that was read.
-    fn open(&mut self, id: FileId, found: &Found, options: &SourceOptions, seen: Option<&Seen>) {
-        let generation = self.generations.get(&id).copied().unwrap_or(0);
-        let probe = match probe_as(&found.path, options, Mode::Follow) {
-            Ok(probe) => probe,
-            Err(error) => {
-                let stuck = match &error {
-                    ProbeError::Empty { .. } => Stuck { until_not: Some(found.size), trouble: None },
-                    ProbeError::Unreadable { .. } => Stuck { until_not: None, trouble: Some(error.to_string()) },
-                    _ => Stuck { until_not: Some(found.size), trouble: Some(error.to_string()) },
-                };
-                self.stuck.insert(id, stuck);
-                return;
-            }
-        };
-        if let Some(seen) = seen {
-            let plain = probe.compression == Compression::None;
-            match self.original(&found.path, plain, seen) {
-                Original::None => {}
-                Original::Here if plain => {
-                    let text =
-                        format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
-                    self.stuck.insert(id, Stuck { until_not: None, trouble: Some(text) });
-                    return;
-                }
-                Original::Here => return,
-                Original::Gone(position) => return self.resume(position, id, found, options),
-            }
-        }
-        match LogReader::open_generation(&probe, options, Mode::Follow, generation) {
-            Ok(reader) => {
-                let text = format!("{}: followed as `{}`", found.path.display(), reader.format());
-                self.notices.push(Notice { level: Level::Info, text });
-                self.stuck.remove(&id);
-                self.files.push(Tailed::new(reader, found.source, probe.first_ts));
-            }
-            Err(error) => {
-                self.stuck.insert(id, Stuck { until_not: None, trouble: Some(error.to_string()) });
-            }
-        }
-    }
-
-    /// Which of the files that were read an archive or a plain copy was made of, going by its first bytes.
-    fn original(&mut self, archive: &Path, plain: bool, seen: &Seen) -> Original {
-        let mut prefix = Vec::new();
-        if Input::open(archive).and_then(|mut input| input.fill(&mut prefix, HASHED)).is_err() {
-            return Original::None; // reading it will tell
-        }
-        let shortest = if plain { HASHED } else { 1 };
-        let read = |file: &Tailed| file.reader.prefix().len() >= shortest && prefix.starts_with(file.reader.prefix());
-        if self.files.iter().any(read) {
-            return Original::Here;
-        }
-        let is_it = |p: &Position| !p.compressed && p.begins(&prefix) && (!plain || p.is_telling());
-        let original = self.resting.iter().position(is_it);
-        match original {
-            None => Original::None,
-            Some(at) if seen.files.contains_key(&self.resting[at].file()) => Original::Here,
-            Some(at) => Original::Gone(self.resting.remove(at)),
-        }
-    }
-
-    /// Bounds the memory of what is gone.
-    fn forget(&mut self, seen: &Seen) {
-        let gone = |position: &Position| !seen.files.contains_key(&position.file());
-        let mut surplus = self.resting.iter().filter(|position| gone(position)).count().saturating_sub(REMEMBERED);
-        // The oldest stand first.
-        self.resting.retain(|position| {
-            let forgotten = surplus > 0 && gone(position);
-            surplus -= usize::from(forgotten);
-            !forgotten
-        });
-    }
-
     /// Closes a file, remembers how far it was read.
     fn rest(&mut self, at: usize, finished: bool) {
         let file = self.files.swap_remove(at);
-        self.resting.push(Position { finished, ..file.position() });
+        self.known.rest(Position { finished, ..file.position() }, &self.seen);
     }
-}
-
-/// What an archive was made of.
-enum Original {
-    /// Nothing that was read.
-    None,
-    /// A file that is still read itself.
-    Here,
-    /// A file that is gone, read up to here.
-    Gone(Position),
-}
-
-/// Why a file is not followed.
-struct Stuck {
-    /// It stays so as long as the file has this size; `None`: every poll tries again.
-    until_not: Option<u64>,
-    /// What somebody should know.
-    trouble: Option<String>,
-}
-
-/// What the sources name.
-#[derive(Default)]
-struct Seen {
-    files: BTreeMap<FileId, Found>,
-    paths: BTreeMap<PathBuf, FileId>,
-    troubles: BTreeSet<String>,
-}
-
-struct Found {
-    /// Index of the source.
-    source: usize,
-    path: PathBuf,
-    size: u64,
 }

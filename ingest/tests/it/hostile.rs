@@ -257,3 +257,18 @@ fn short_lines_do_not_make_large_batches() {
     assert!(batches.iter().all(|batch| batch.lines <= 16_384));
     assert_eq!(batches.iter().map(|batch| batch.rejects.len()).sum::<usize>(), 400_000);
 }
+
+#[test]
+fn an_archive_that_unpacks_without_end_is_set_aside() {
+    let dir = directory();
+    let begin = log(0..10);
+    for (name, bomb) in [("bomb.zst", zstd(&vec![b'a'; 512 << 20])), ("bomb.gz", gzip(&vec![b'a'; 512 << 20]))] {
+        let begin = if name.ends_with("gz") { gzip(begin.as_bytes()) } else { zstd(begin.as_bytes()) };
+        let (batches, error) = read(&write(&dir, name, [begin, bomb].concat()), &SourceOptions::default());
+        assert_eq!(paths(&batches), numbers(0..10), "{name}");
+        assert!(matches!(error, Some(ReadError::Bomb { .. })), "{error:?}");
+        assert!(error.is_some_and(|error| error.to_string().contains("more than 500 times its size")));
+        let bytes: u64 = batches.iter().map(|batch| batch.bytes).sum();
+        assert!(bytes < 300 << 20, "{bytes}");
+    }
+}

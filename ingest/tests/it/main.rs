@@ -6,3 +6,4 @@ mod fuzz;
 mod hostile;
 mod rows;
 mod tailing;
+mod tailing_odd;

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tripline_ingest::table::columns;
@@ -12,38 +13,45 @@ use crate::hostile::{gzip, line, log};
 use crate::rows::text;
 
 /// A directory of logs and who follows it.
-struct Scene {
-    directory: TempDir,
-    tailer: Tailer,
+pub struct Scene {
+    pub directory: TempDir,
+    pub tailer: Tailer,
+    pub polls: u32,
     /// The paths of the rows that came, with the key of their file.
-    came: Vec<(String, String)>,
-    notices: Vec<Notice>,
+    pub came: Vec<(String, String)>,
+    pub notices: Vec<Notice>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let tailer = Self::follow(&directory, Vec::new());
-        Self { directory, tailer, came: Vec::new(), notices: Vec::new() }
+        Self { directory, tailer, polls: 0, came: Vec::new(), notices: Vec::new() }
     }
 
-    fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
+    pub fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
         let pattern = format!("{}/access.log*", directory.path().display());
         Tailer::new(vec![Source { pattern, options: SourceOptions::default() }], positions)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub fn append(&self, name: &str, text: &str) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).expect("opens");
         file.write_all(text.as_bytes()).expect("writes");
     }
 
+    /// One poll, half a minute after the last one.
+    pub fn look(&mut self) {
+        self.polls += 1;
+        self.notices.extend(self.tailer.poll(Duration::from_secs(31) * self.polls));
+    }
+
     /// One poll, and all that it shows.
-    fn poll(&mut self) -> &mut Self {
-        self.notices.extend(self.tailer.poll());
+    pub fn poll(&mut self) -> &mut Self {
+        self.look();
         while let Some(batch) = self.tailer.next_batch() {
             for row in 0..batch.batch.rows.num_rows() {
                 let path = text(&batch.batch.rows, columns::PATH, row).unwrap_or("NULL").to_owned();
@@ -54,7 +62,7 @@ impl Scene {
     }
 
     /// What a kill and a start leave: only the positions, as they are stored.
-    fn restart(&mut self) -> &mut Self {
+    pub fn restart(&mut self) -> &mut Self {
         let stored = serde_json::to_string(&self.tailer.positions()).expect("serialises");
         let positions = serde_json::from_str(&stored).expect("deserialises");
         self.tailer = Self::follow(&self.directory, positions);
@@ -63,7 +71,7 @@ impl Scene {
 
     /// The rows that came since the last time are those of lines `expected`.
     #[track_caller]
-    fn expect(&mut self, expected: impl IntoIterator<Item = usize>) -> &mut Self {
+    pub fn expect(&mut self, expected: impl IntoIterator<Item = usize>) -> &mut Self {
         let mut came: Vec<_> = self.came.drain(..).map(|(_, path)| path).collect();
         let mut expected: Vec<_> = expected.into_iter().map(|n| format!("/{n}")).collect();
         came.sort();
@@ -74,13 +82,13 @@ impl Scene {
 
     /// There was one warning since the last time, and it says this.
     #[track_caller]
-    fn expect_warning(&mut self, part: &str) {
+    pub fn expect_warning(&mut self, part: &str) {
         let warnings: Vec<_> = self.notices.drain(..).filter(|notice| notice.level == Level::Warn).collect();
         assert!(warnings.len() == 1 && warnings[0].text.contains(part), "{warnings:#?}");
     }
 
     #[track_caller]
-    fn expect_no_warning(&mut self) {
+    pub fn expect_no_warning(&mut self) {
         let warnings: Vec<_> = self.notices.drain(..).filter(|notice| notice.level == Level::Warn).collect();
         assert!(warnings.is_empty(), "{warnings:#?}");
     }
@@ -225,11 +233,11 @@ fn what_was_read_before_a_truncation_still_comes() {
     // More lines than a batch holds: the reader has the rest in memory.
     let short = "-\n".repeat(20_000);
     scene.append("access.log", &(log(0..100) + &short + &log(100..102)));
-    scene.tailer.poll();
+    scene.look();
     let mut lines = scene.tailer.next_batch().expect("has lines").batch.lines;
     assert!(lines < 20_000);
     fs::write(scene.path("access.log"), log(4..6)).expect("truncates and writes");
-    scene.tailer.poll();
+    scene.look();
     while let Some(batch) = scene.tailer.next_batch() {
         lines += batch.batch.lines;
     }
@@ -334,7 +342,7 @@ fn the_furthest_behind_is_read_first() {
     let many = 30_000;
     scene.append("access.log.new", &log(600..600 + many));
     scene.append("access.log.old", &log(0..300));
-    scene.tailer.poll();
+    scene.look();
     let first = scene.tailer.next_batch().expect("has lines");
     assert!(first.path.ends_with("access.log.old"));
     assert_eq!(first.lateness_us, 60_000_000);
@@ -356,7 +364,7 @@ fn waking_is_quicker_than_polling() {
     assert_eq!(problems, []);
     scene.append("access.log", &line(0));
     // A minute is for a machine that is busy; it takes milliseconds.
-    woken.recv_timeout(std::time::Duration::from_mins(1)).expect("is told of the new file");
+    woken.recv_timeout(Duration::from_mins(1)).expect("is told of the new file");
     let (_wake, problems) = tripline_ingest::Wake::new(&["/nowhere/at/all/*.log".to_owned()], || {});
     assert!(problems[0].to_string().contains("seen at the next poll"), "{problems:?}");
 }
@@ -369,7 +377,7 @@ fn a_line_from_the_far_future_is_rejected_and_counts_for_nothing() {
     scene.append("access.log", &(line(0) + &ahead + &line(2)));
     let latest = 4_000_000_000_000_000; // in the year 2096
     scene.tailer.reject_after(latest);
-    scene.tailer.poll();
+    scene.look();
     let batch = scene.tailer.next_batch().expect("a batch").batch;
     assert_eq!((batch.rows.num_rows(), batch.lines), (2, 3));
     let reject = batch.rejects.first().expect("a reject");

@@ -1,0 +1,246 @@
+//! Opening what the sources name: files known from a position, new ones, and those that wait for room.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::copies::Origin;
+use super::file::Tailed;
+use super::seen::{Found, Stamp};
+use super::{FileStatus, GRACE, Level, MAX_OPEN, Notice, Stuck, Tailer};
+use crate::batch::Counters;
+use crate::formats::named;
+use crate::input::Compression;
+use crate::position::{FileId, Position};
+use crate::probe::{ProbeError, probe_as};
+use crate::reader::{LogReader, Mode, ReadError};
+use crate::source::SourceOptions;
+
+impl Tailer {
+    /// Opens what is named and is not open yet.
+    pub(super) fn meet_all(&mut self) {
+        let open: HashSet<FileId> = self.files.iter().map(|file| file.reader.file()).collect();
+        let ids = self.seen.files.keys().filter(|id| !open.contains(id));
+        self.waiting = ids.copied().collect();
+        // Archives after what they may have been made of.
+        let is_archive = |id: &FileId| {
+            let ending = self.seen.files.get(id).and_then(|found| found.path.extension());
+            ending.is_some_and(|ending| ending == "gz" || ending == "zst")
+        };
+        self.waiting.sort_by_key(is_archive);
+        // Only then is it known which ones have to wait.
+        self.meet_waiting();
+        let newest = |id: &FileId| self.known.of(*id).and_then(|position| position.newest_ts);
+        self.waiting.sort_by_key(newest);
+    }
+
+    /// Opens files that had to wait, as many as there is room for. Returns whether there is anything to read.
+    pub(super) fn meet_waiting(&mut self) -> bool {
+        let seen = Arc::clone(&self.seen);
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        for id in waiting.by_ref() {
+            if let Some(found) = seen.files.get(&id)
+                && !self.meet(id, found)
+            {
+                self.waiting.push(id);
+                break;
+            }
+        }
+        self.waiting.extend(waiting);
+        self.files.iter().any(|file| !file.at_end)
+    }
+
+    /// Known files that have to wait hold event time back.
+    pub(super) fn waiting_status(&self) -> impl Iterator<Item = FileStatus> {
+        self.waiting.iter().filter_map(|id| {
+            let (found, position) = (self.seen.files.get(id)?, self.known.of(*id)?);
+            let options = &self.sources[found.source].options;
+            let default = || named(&position.format, options).map_or_else(|_| Duration::ZERO, |f| f.default_lateness());
+            let lateness = options.lateness.unwrap_or_else(default);
+            Some(FileStatus {
+                key: position.key().to_owned(),
+                path: found.path.clone(),
+                source: found.source,
+                format: position.format.clone(),
+                newest_ts: position.newest_ts,
+                lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
+                at_end: false,
+                counters: Counters::default(),
+            })
+        })
+    }
+
+    /// A file that a source names and that is not open: known from a position, or new. False: there is no room.
+    fn meet(&mut self, id: FileId, found: &Found) -> bool {
+        let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.as_long_as == Some(found.stamp));
+        let parked = self.parked.get(&id) == Some(&found.stamp);
+        if stuck || parked || self.known.of(id).is_some_and(|position| position.finished) {
+            return true;
+        }
+        if self.files.len() >= MAX_OPEN && !self.make_room() {
+            return false;
+        }
+        self.parked.remove(&id);
+        let options = self.sources[found.source].options.clone();
+        match self.known.take(id) {
+            Some(position) => self.resume(position, id, found, &options),
+            None => self.open(id, found, &options),
+        }
+        true
+    }
+
+    /// Closes a quarter of the open files: those that have stood still for longest.
+    fn make_room(&mut self) -> bool {
+        let still = self.files.iter().filter(|file| file.stands_still());
+        let mut still: Vec<_> = still.map(|file| (file.grown_at(), file.reader.file())).collect();
+        still.sort_unstable();
+        still.truncate(MAX_OPEN / 4);
+        for (_, id) in &still {
+            let Some(at) = self.files.iter().position(|file| file.reader.file() == *id) else { continue };
+            if let Ok(metadata) = self.files[at].reader.input().metadata() {
+                self.parked.insert(*id, Stamp::of(&metadata));
+            }
+            self.rest(at, false);
+        }
+        !still.is_empty()
+    }
+
+    /// A file that was read before.
+    fn resume(&mut self, mut position: Position, id: FileId, found: &Found, options: &SourceOptions) {
+        position.path.clone_from(&found.path);
+        match LogReader::resume(&position, options) {
+            // Something took its name just now; the next look finds out.
+            Ok(reader) if reader.file() != id => self.known.rest(position, &self.seen),
+            Ok(reader) => {
+                self.stuck.remove(&id);
+                let first_ts = position.newest_ts.unwrap_or(i64::MIN);
+                self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
+            }
+            Err(ReadError::Changed { .. }) if !is_still(id, found) => self.known.rest(position, &self.seen),
+            Err(error @ ReadError::Changed { .. }) => {
+                self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
+                // The file that had this inode may have gone into an archive.
+                self.known.lost(position);
+                self.open(id, found, options);
+            }
+            Err(error) => {
+                self.stuck.insert(id, Stuck::now(error.to_string()));
+                self.known.keep(id, position);
+            }
+        }
+    }
+
+    /// A new file, or a new generation of one, from its start, unless it is a copy of a file that was read.
+    fn open(&mut self, id: FileId, found: &Found, options: &SourceOptions) {
+        let probe = match probe_as(&found.path, options, Mode::Follow) {
+            Ok(probe) => probe,
+            Err(error) => {
+                let stuck = match &error {
+                    ProbeError::Empty { .. } => Stuck { as_long_as: Some(found.stamp), trouble: None },
+                    ProbeError::Unreadable { .. } => Stuck::now(error.to_string()),
+                    _ => Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) },
+                };
+                self.stuck.insert(id, stuck);
+                return;
+            }
+        };
+        if self.is_settled_as_copy(id, found, options, probe.compression == Compression::None) {
+            return;
+        }
+        let generation = self.known.generation(id);
+        match LogReader::open_generation(&probe, options, Mode::Follow, generation) {
+            Ok(reader) if reader.file() != id => {} // something took its name just now
+            Ok(reader) => {
+                let text = format!("{}: followed as `{}`", found.path.display(), reader.format());
+                self.notices.push(Notice { level: Level::Info, text });
+                self.stuck.remove(&id);
+                self.files.push(Tailed::new(reader, found.source, probe.first_ts, self.now));
+            }
+            Err(error) => {
+                self.stuck.insert(id, Stuck::now(error.to_string()));
+            }
+        }
+    }
+
+    /// If the file is a copy, does what is to be done with it.
+    fn is_settled_as_copy(&mut self, id: FileId, found: &Found, options: &SourceOptions, plain: bool) -> bool {
+        let candidates = match self.origin(id, found, plain) {
+            Origin::None => return false,
+            Origin::Here => {
+                let text = format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
+                // (a copy is as a rule about to be what is left)
+                let since =
+                    self.stuck.get(&id).and_then(|stuck| stuck.trouble.as_ref()).map_or(self.now + GRACE, |t| t.1);
+                let trouble = plain.then_some((text, since));
+                self.stuck.insert(id, Stuck { as_long_as: None, trouble });
+                return true;
+            }
+            Origin::Read => {
+                let text = format!("{}: is a copy of what was read before; not read", found.path.display());
+                self.notices.push(Notice { level: Level::Info, text });
+                self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), trouble: None });
+                return true;
+            }
+            Origin::Gone(candidates) => candidates,
+        };
+        for at in candidates {
+            let position = Position { path: found.path.clone(), ..self.known.gone()[at].clone() };
+            match LogReader::resume(&position, options) {
+                Ok(mut reader) if reader.file() == id => {
+                    reader.is_another(self.known.generation(id));
+                    self.known.take_gone(at);
+                    self.stuck.remove(&id);
+                    let text = format!("{}: goes on where what it was made of was read", found.path.display());
+                    self.notices.push(Notice { level: Level::Info, text });
+                    let first_ts = position.newest_ts.unwrap_or(i64::MIN);
+                    self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
+                    return true;
+                }
+                Ok(_) => return true, // something took its name just now
+                Err(ReadError::Changed { .. }) => {}
+                Err(error) => {
+                    self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) });
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Files that lost their names while nobody looked: read to their end, where they are now.
+    pub(super) fn meet_strays(&mut self) {
+        for stray in std::mem::take(&mut self.strays) {
+            let is_it = |position: &Position| !position.overwritten && position.file() == stray.id;
+            let at = self.known.gone().iter().position(is_it);
+            let Some((at, position)) = at.map(|at| (at, self.known.gone()[at].clone())) else { continue };
+            let options = self.sources[stray.source].options.clone();
+            let there = Position { path: stray.place.clone(), ..position.clone() };
+            match LogReader::resume(&there, &options) {
+                Ok(mut reader) if reader.file() == stray.id => {
+                    self.known.take_gone(at);
+                    let text = format!("{}: goes on in {}", position.path.display(), stray.place.display());
+                    self.notices.push(Notice { level: Level::Info, text });
+                    reader.renamed(&position.path, stray.place);
+                    let first_ts = position.newest_ts.unwrap_or(i64::MIN);
+                    self.files.push(Tailed::new(reader, stray.source, first_ts, self.now));
+                }
+                // Another file by now; or one that has vanished.
+                Ok(_) | Err(ReadError::Changed { .. }) => {}
+                Err(_) if !stray.place.exists() => {}
+                Err(_) => self.strays.push(stray),
+            }
+        }
+    }
+}
+
+/// Whether the file's name still means it.
+fn is_still(id: FileId, found: &Found) -> bool {
+    std::fs::metadata(&found.path).is_ok_and(|metadata| FileId::of(&metadata) == id)
+}
+
+impl Stuck {
+    /// Every look tries again.
+    fn now(trouble: String) -> Self {
+        Self { as_long_as: None, trouble: Some((trouble, Duration::ZERO)) }
+    }
+}

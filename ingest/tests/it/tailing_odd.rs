@@ -1,0 +1,124 @@
+//! Files that are followed through what seldom happens: names lost unseen, copies, very many files, odd entries.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use crate::hostile::{line, log};
+use crate::tailing::Scene;
+
+#[test]
+fn a_file_that_lost_its_name_while_nobody_looked() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..3));
+    scene.poll().expect(0..3);
+    scene.append("access.log", &log(3..5));
+    fs::rename(scene.path("access.log"), scene.path("old.log")).expect("renames");
+    scene.append("access.log", &log(5..6));
+    scene.restart().poll().expect(3..6);
+    scene.append("old.log", &log(6..7));
+    scene.poll().expect([6]);
+    // The inode alone makes no file the same.
+    fs::write(scene.path("old.log"), log(40..60)).expect("truncates and writes");
+    scene.restart().poll().expect([]);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn short_copies_do_not_count_again() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..3));
+    scene.poll().expect(0..3);
+    fs::copy(scene.path("access.log"), scene.path("access.log.1")).expect("copies");
+    scene.poll().expect([]);
+    // What the copy lacks is gone with the truncation; what was read before it is not in the copy.
+    scene.append("access.log", &log(3..4));
+    scene.poll().expect([3]);
+    fs::write(scene.path("access.log"), log(10..12)).expect("truncates and writes");
+    scene.restart().poll().expect(10..12);
+    scene.poll().expect([]);
+    // One that has more than was read.
+    scene.append("access.log", &log(12..14));
+    fs::copy(scene.path("access.log"), scene.path("access.log.2")).expect("copies");
+    fs::write(scene.path("access.log"), log(20..21)).expect("truncates and writes");
+    scene.restart().poll().expect((12..14).chain([20]));
+}
+
+#[test]
+fn logs_that_begin_alike_are_no_copies() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..3));
+    scene.poll().expect(0..3);
+    scene.append("access.log.b", &log(0..1));
+    scene.poll().expect([]);
+    scene.append("access.log.b", &log(7..9));
+    scene.poll().expect([0, 7, 8]);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn overwritten_with_as_many_bytes() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(10..15));
+    scene.poll().expect(10..15);
+    fs::write(scene.path("access.log"), log(15..20)).expect("truncates and writes");
+    let later = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+    File::options().append(true).open(scene.path("access.log")).and_then(|f| f.set_modified(later)).expect("a time");
+    scene.poll().expect(15..20);
+    scene.expect_warning("what was read last has changed");
+}
+
+#[test]
+fn what_comes_before_the_first_request_is_waited_out() {
+    let mut scene = Scene::new();
+    let heading = "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    scene.append("access.log", heading);
+    scene.poll().expect([]);
+    scene.expect_no_warning();
+    let agent = "x".repeat(1_000_000);
+    scene.append("access.log", &format!("2024-03-05 10:00:00 192.0.2.7 GET /1?{agent} 200\n"));
+    scene.append("access.log.b", &("y".repeat(3 << 20) + "\n" + &log(2..3)));
+    scene.poll().expect(1..3);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn more_files_than_may_be_open() {
+    let mut scene = Scene::new();
+    for n in 0..700 {
+        scene.append(&format!("access.log.{n}"), &log(n..n + 1));
+    }
+    scene.poll().expect(0..700);
+    scene.poll().expect([]);
+    for n in [0, 350, 699] {
+        scene.append(&format!("access.log.{n}"), &log(n + 1000..n + 1001));
+    }
+    scene.poll().expect([1000, 1350, 1699]);
+    scene.restart().poll().expect([]);
+    assert_eq!(scene.tailer.positions().len(), 700);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn what_is_no_file_is_passed_over() {
+    let mut scene = Scene::new();
+    let fifo = std::process::Command::new("mkfifo").arg(scene.path("access.log.fifo")).status();
+    assert!(fifo.is_ok_and(|status| status.success()));
+    std::os::unix::fs::symlink("/dev/zero", scene.path("access.log.zero")).expect("links");
+    std::os::unix::fs::symlink("access.log.loop", scene.path("access.log.loop")).expect("links");
+    scene.append("access.log", &log(0..2));
+    let odd = std::ffi::OsStr::from_bytes(b"access.log.\xff");
+    fs::write(scene.directory.path().join(odd), log(2..4)).expect("writes");
+    scene.poll().expect(0..4);
+    scene.restart().poll().expect([]);
+    scene.notices.clear();
+}
+
+#[test]
+fn lines_of_1970_and_2106_are_lines() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &line(0).replace("/2024:", "/1970:"));
+    scene.append("access.log.1", &line(1).replace("/2024:", "/2106:"));
+    scene.poll().expect(0..2);
+    scene.expect_no_warning();
+}
