@@ -179,7 +179,8 @@ impl Source {
             window: Window { start, end },
             values,
             detected_at: end,
-            watermark: end,
+            // As long as the source is silent: what it follows on must not be over before it is taken.
+            watermark: start,
             owasp: Vec::new(),
             attack: Vec::new(),
             quiet: MINUTE,
