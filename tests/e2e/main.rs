@@ -13,6 +13,7 @@ mod evidence;
 mod explain;
 mod follow;
 mod formats;
+mod functions;
 mod history;
 mod kills;
 mod layers;

@@ -15,6 +15,7 @@ mod exceptions;
 mod explain;
 mod findings;
 mod formats;
+mod functions;
 mod measured;
 mod outbox;
 mod output;
@@ -62,6 +63,8 @@ enum Command {
     Parse(parse::Args),
     /// List the log formats, or say how a file's was detected
     Formats(formats::Args),
+    /// List the SQL functions that Tripline adds, or explain one
+    Functions(functions::Args),
     /// Check the config and the rules
     Check(check::Args),
     /// Say how a rule runs and what it costs
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
             Command::Routes(args) => routes::main(&args),
             Command::Parse(args) => parse::main(&args),
             Command::Formats(args) => formats::main(&args),
+            Command::Functions(args) => functions::main(&args),
             Command::Check(args) => check::main(args).await,
             Command::Explain(args) => explain::main(args).await,
             Command::Test(args) => test::main(args).await,
