@@ -1,5 +1,7 @@
 //! `tripline functions`, and a function of Tripline's in a query.
 
+use std::fmt::Write as _;
+
 use tripline_tests::tripline;
 
 #[test]
@@ -20,15 +22,15 @@ fn lists_and_explains() {
 #[test]
 fn they_are_there_in_a_query() {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let lines: String = (0..200)
-        .map(|id| {
-            format!(
-                "198.51.100.7 - - [05/Mar/2024:10:{:02}:{:02} +0000] \"GET /v1/users/{id} HTTP/1.1\" 200 5\n",
-                id / 60,
-                id % 60
-            )
-        })
-        .collect();
+    let mut lines = String::new();
+    for id in 0..200 {
+        let (minute, second) = (id / 60, id % 60);
+        writeln!(
+            lines,
+            "198.51.100.7 - - [05/Mar/2024:10:{minute:02}:{second:02} +0000] \"GET /v1/users/{id} HTTP/1.1\" 200 5"
+        )
+        .expect("a string takes all");
+    }
     std::fs::write(log.path(), lines).expect("writes");
     let sql = "SELECT client, dense_ids(CAST(object AS BIGINT)) AS dense, interval_variation(ts) AS variation, \
         poisson_tail(count(*), 20) < 1e-9 AS odd FROM requests GROUP BY client";

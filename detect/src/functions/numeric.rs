@@ -63,8 +63,8 @@ impl<const N: usize> ScalarUDFImpl for Numeric<N> {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let columns: Vec<&Float64Array> = arrays.iter().map(|array| array.as_primitive::<Float64Type>()).collect();
-        let rows = columns.first().map_or(args.number_rows, |column| column.len());
+        let columns: Vec<&Float64Array> = arrays.iter().map(AsArray::as_primitive::<Float64Type>).collect();
+        let rows = columns.first().map_or(args.number_rows, Array::len);
         let value = |row: usize| {
             let mut arguments = [0.0; N];
             for (argument, column) in arguments.iter_mut().zip(&columns) {

@@ -16,7 +16,7 @@ pub(super) fn all() -> [ScalarUDF; 5] {
     [poisson::udf(), negative_binomial::udf(), gamma_poisson::udf(), binomial::udf(), beta_binomial::udf()]
 }
 
-/// The regularised incomplete beta function I_x(a, b).
+/// The regularised incomplete beta function `I_x(a, b)`.
 fn beta_reg(a: f64, b: f64, x: f64) -> Option<f64> {
     checked_beta_reg(a, b, x).ok().filter(|p| p.is_finite()).map(|p| p.clamp(0.0, 1.0))
 }
@@ -24,7 +24,6 @@ fn beta_reg(a: f64, b: f64, x: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use statrs::function::factorial::ln_binomial;
     use statrs::function::gamma::ln_gamma;
 
     use super::*;
@@ -36,6 +35,10 @@ mod tests {
 
     fn close(a: Option<f64>, b: f64) -> bool {
         a.is_some_and(|a| (a - b).abs() <= 1e-9 + 1e-7 * b)
+    }
+
+    fn ln_choose(n: f64, k: f64) -> f64 {
+        ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
     }
 
     fn ln_beta(a: f64, b: f64) -> f64 {
@@ -75,11 +78,11 @@ mod tests {
             let (x, whole) = (f64::from(k), f64::from(n));
             let power = |base: f64, times: f64| if times == 0.0 { 0.0 } else { times * base.ln() };
             let binomial = sum(k, n, |i| {
-                ln_binomial(u64::from(n), i as u64) + power(p, i) + power(1.0 - p, whole - i)
+                ln_choose(whole, i) + power(p, i) + power(1.0 - p, whole - i)
             });
             prop_assert!(close(binomial::tail([x, whole, p]), binomial));
             let beta = sum(k, n, |i| {
-                ln_binomial(u64::from(n), i as u64) + ln_beta(i + a, whole - i + b) - ln_beta(a, b)
+                ln_choose(whole, i) + ln_beta(i + a, whole - i + b) - ln_beta(a, b)
             });
             prop_assert!(close(beta_binomial::tail([x, whole, a, b]), beta), "{:?} {}", beta_binomial::tail([x, whole, a, b]), beta);
         }

@@ -72,7 +72,7 @@ impl Sample {
         for (block, numbers) in &self.blocks {
             bytes.extend(block.to_le_bytes());
             bytes.extend(u16::try_from(numbers.len()).unwrap_or_default().to_le_bytes()); // at most 1,024
-            numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
         bytes
     }
@@ -108,7 +108,7 @@ impl Sample {
     }
 }
 
-/// How many zeros the hash of a block ends in. (The finalizer of SplitMix64: Steele, Lea and Flood 2014.)
+/// How many zeros the hash of a block ends in. (The finalizer of `SplitMix64`: Steele, Lea and Flood 2014.)
 fn zeros(block: i64) -> u32 {
     let mut x = block.cast_unsigned().wrapping_add(0x9E37_79B9_7F4A_7C15);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
