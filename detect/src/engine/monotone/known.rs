@@ -186,6 +186,9 @@ fn of_literal(value: &ScalarValue) -> Known {
 
 fn of_cast(expr: &Arc<dyn PhysicalExpr>, to: &DataType, columns: &[Known]) -> Known {
     let inner = known(expr, columns);
+    // A text that is no number becomes NULL; what has a bound is a number.
+    let present = inner.present && (inner.least.is_finite() || inner.most.is_finite());
+    let inner = Known { present, ..inner };
     // Counts fit these; a cast that overflows would be NULL. To other types only what does not change.
     let fits = matches!(to, DataType::Float64 | DataType::Int64 | DataType::UInt64 | DataType::Decimal128(20.., _));
     match inner.trend {
@@ -217,7 +220,11 @@ fn of_binary(binary: &BinaryExpr, columns: &[Known]) -> Known {
         Operator::Eq => truth(unchanged, 0.0, 1.0 - apart),
         Operator::NotEq => truth(unchanged, apart, 1.0),
         Operator::Plus => number(both(a.trend, b.trend), a.least + b.least, a.most + b.most),
-        Operator::Minus => number(both(a.trend, flipped(b.trend)), a.least - b.most, a.most - b.least),
+        Operator::Minus if a.least >= b.most => {
+            number(both(a.trend, flipped(b.trend)), a.least - b.most, a.most - b.least)
+        }
+        // Where both are unsigned, what would be below 0 wraps around.
+        Operator::Minus => number(both(a.trend, flipped(b.trend)), f64::NEG_INFINITY, f64::INFINITY),
         Operator::Multiply if a.least >= 0.0 && b.least >= 0.0 => {
             number(both(a.trend, b.trend), a.least * b.least, product(a.most, b.most))
         }
@@ -291,8 +298,7 @@ fn of_function(expr: &Arc<dyn PhysicalExpr>, columns: &[Known]) -> Known {
     }
     let name = expr.downcast_ref::<ScalarFunctionExpr>().map_or("", ScalarFunctionExpr::name);
     match (name, arguments.as_slice()) {
-        // (round to 4711 digits, or to none)
-        ("round" | "floor" | "ceil", [x, ..]) => Known { trend, least: x.least - 1.0, most: x.most + 1.0, ..ANY },
+        ("round" | "floor" | "ceil", [x]) => Known { trend, least: x.least - 1.0, most: x.most + 1.0, ..ANY },
         ("sqrt", [x]) => Known { trend, least: 0.0, most: x.most.max(0.0).sqrt(), ..ANY },
         // They pass over NULL.
         ("greatest" | "least", _) => {
@@ -300,7 +306,8 @@ fn of_function(expr: &Arc<dyn PhysicalExpr>, columns: &[Known]) -> Known {
             Known { trend, least, most: arguments.iter().map(|a| a.most).fold(f64::NEG_INFINITY, f64::max), ..ANY }
         }
         ("nullif", [x, _]) => Known { trend: Trend::Any, present: false, aggregate: None, ..*x },
-        ("ln" | "exp", _) => Known { trend, ..ANY },
+        // (rounded to thousands, 500 is 1,000)
+        ("ln" | "exp" | "round", _) => Known { trend, ..ANY },
         _ => ANY,
     }
 }

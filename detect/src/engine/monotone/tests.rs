@@ -38,4 +38,10 @@ fn none() {
     check("count(*) < 500", None);
     check("sum(CASE WHEN status = 404 THEN 1 ELSE 0 END) >= 0.8 * count(*)", None);
     check("max(status) = 500 OR count(*) > 5", None);
+    // 500 is rounded to 1,000.
+    check("round(count(*), -3) >= 1000", None);
+    // Below 0 it wraps around.
+    check("approx_distinct(object) - approx_distinct(path) >= 500", None);
+    // No client is NULL, but some are no numbers.
+    check("max(CAST(client AS BIGINT)) IS NULL", None);
 }
