@@ -41,7 +41,8 @@ impl Engine {
         let counted: Vec<_> = sketches.filter_map(|a| a.wanted().next()).collect();
         // (what a store computes several times it computes once anyway)
         let once_each = of_requests().flat_map(|p| {
-            let all: Vec<_> = p.aggregates.iter().flat_map(Aggregate::wanted).collect();
+            let all: Vec<_> =
+                p.grouping.source.filters.iter().chain(p.aggregates.iter().flat_map(Aggregate::wanted)).collect();
             (0..all.len()).filter(|&i| !all[..i].contains(&all[i])).map(|i| all[i]).collect::<Vec<_>>()
         });
         let prepared = Prepared::new(&keys, &counted, &once_each.collect::<Vec<_>>());

@@ -112,6 +112,11 @@ impl Aggregate {
         matches!(self.kind, Kind::Rows | Kind::Distinct) || self.small
     }
 
+    /// Whether the state of one group can be had by itself.
+    pub fn can_be_seen(&self) -> bool {
+        !matches!(self.kind, Kind::Other)
+    }
+
     /// Whether both have the same state at all times.
     pub fn same(&self, other: &Self) -> bool {
         self.counts_rows() && other.counts_rows()

@@ -42,6 +42,7 @@ impl Store {
         }
         let empty = self.keys.emptied()?;
         self.keys = std::mem::replace(&mut self.keys, empty).retained(&kept)?;
+        self.cool();
         self.panes.values_mut().for_each(|pane| pane.renumber(&renumbered));
         for watch in &mut self.watches {
             watch.renumber(&renumbered);

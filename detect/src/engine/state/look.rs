@@ -40,6 +40,7 @@ impl Store {
                 continue;
             }
             let candidates = watch.count(numbers);
+            self.heat(&candidates)?;
             for (key, missing) in self.missing(watch, &candidates, numbers)? {
                 if missing > 0 {
                     watch.look_again(key, missing);
@@ -77,7 +78,7 @@ impl Store {
                     seen.entry(key).and_modify(|s| s.add_state(states.value(group as usize)));
                 }
             }
-            if let Some(live) = &pane.live {
+            for live in pane.live.iter().chain(pane.log.hot()) {
                 for (key, seen) in &mut seen {
                     live.add_distinct(aggregate, *key, seen);
                 }
@@ -96,6 +97,7 @@ impl Store {
                 Peeked::Nothing => {}
                 Peeked::Hidden => pane.seal(&mut self.next_number)?,
             }
+            found.extend(pane.log.hot().map_or(Ok(None), |hot| hot.state_of(key))?);
             for layer in &pane.layers {
                 let groups = layer.groups_of(&BTreeSet::from([key]));
                 if !groups.is_empty() {
@@ -108,7 +110,7 @@ impl Store {
 
     /// The keys of looks, each with the first so many of its rows at hand.
     pub fn groups_of(&self, looks: &[(&Look, usize)]) -> Result<Finished> {
-        let mut live = Live::new(&self.aggregates)?;
+        let mut live = Live::of_few(&self.aggregates)?;
         for (look, rows) in looks {
             look.before.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
             live.update(&vec![look.key; *rows], &look.rows.slice(0, *rows), &self.inputs)?;

@@ -20,6 +20,7 @@ pub mod distinct;
 pub mod durable;
 mod fold;
 mod forget;
+mod groups;
 mod keys;
 mod later;
 pub mod look;
@@ -36,7 +37,7 @@ pub mod words;
 use aggregate::{Aggregate, Inputs};
 use column::KeyColumn;
 use keys::Keys;
-use later::Later;
+use later::{Later, Marks};
 pub use look::Look;
 use pane::Pane;
 pub use rolling::Rolling;
@@ -120,6 +121,12 @@ pub struct Store {
 /// More rows of a pane than these are aggregated after all.
 const MAX_LOG_ROWS: usize = if cfg!(test) { 30 } else { 8 << 20 };
 
+/// Where open windows are looked at, rows wait only if a look needs so many of a key.
+const MIN_ROWS_TO_WAIT: i64 = if cfg!(test) { 2 } else { 16 };
+
+/// More keys than these are not aggregated beside the rows that wait: then it begins anew with those that are looked at next.
+const MAX_HOT: usize = if cfg!(test) { 2 } else { 1 << 16 };
+
 /// A store that fails so often in a row is left alone.
 pub const MAX_FAILURES: u32 = 3;
 
@@ -163,7 +170,8 @@ impl Store {
             }
         }
         let inputs_hashed: Vec<bool> = aggregates.iter().map(|a| as_hashes(a).is_some()).collect();
-        let outputs = grouping.source.prepare(table, &wanted)?;
+        let filters: Vec<Expr> = grouping.source.filters.iter().map(values).collect();
+        let outputs = grouping.source.prepare(table, &filters, &wanted)?;
         let (key_columns, mut rest) = (outputs[..keys.len()].to_vec(), outputs[keys.len()..].iter());
         let inputs = aggregates
             .iter()
@@ -226,7 +234,7 @@ impl Store {
                 let pane = self.panes.entry(key).or_default();
                 match &self.later {
                     Some(later) => {
-                        pane.log.add(numbers.into_owned(), later.arguments(&rows)?);
+                        pane.log.add(numbers.into_owned(), later.arguments(&rows)?, later, &self.aggregates)?;
                         if pane.log.rows() > MAX_LOG_ROWS {
                             pane.aggregate_log(&self.aggregates, &later.inputs)?;
                         }
@@ -264,9 +272,10 @@ impl Store {
         if !std::mem::take(&mut self.sifts) {
             return Ok(());
         }
+        let Some(later) = &self.later else { return Ok(()) };
         for pane in self.panes.values_mut() {
             for (keys, rows) in pane.sift.take() {
-                pane.log.add(self.keys.intern_packed(&keys)?, rows);
+                pane.log.add(self.keys.intern_packed(&keys)?, rows, later, &self.aggregates)?;
             }
         }
         Ok(())
@@ -281,6 +290,7 @@ impl Store {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.panes.clear();
+        self.cool();
         self.generation += 1;
         for watch in &mut self.watches {
             watch.recount(&self.panes, self.slide, self.keys.len());
@@ -291,12 +301,38 @@ impl Store {
     }
 
     /// Keeps rows as they are and aggregates only what a window asks for: for rules that ask for few groups. Not possible with
-    /// arguments of text, or where open windows are looked at.
+    /// arguments of text, or where open windows are looked at often, or groups cannot be looked at by themselves.
     pub fn aggregate_later(&mut self) {
-        let fits = self.watches.is_empty() && self.aggregates.iter().all(Aggregate::can_wait);
+        let watched = !self.watches.is_empty();
+        let fits = self.aggregates.iter().all(|a| a.can_wait() && (!watched || a.can_be_seen()))
+            && self.watches.iter().all(|w| w.threshold.rows >= MIN_ROWS_TO_WAIT);
         self.later = fits.then(|| Later::new(&self.aggregates, &self.inputs));
         // A window must be one pane: its rows are gone through once.
-        self.sifts = fits && self.retain == self.slide && self.keys.fit();
+        self.sifts = fits && !watched && self.retain == self.slide && self.keys.fit();
+    }
+
+    /// Keys are looked at: they become hot.
+    fn heat(&mut self, keys: &BTreeSet<u32>) -> Result<()> {
+        if self.later.as_ref().is_some_and(|later| later.hot.len() > MAX_HOT) {
+            self.cool();
+        }
+        let Some(later) = &mut self.later else { return Ok(()) };
+        let cold = Marks::of(keys.iter().filter(|key| !later.hot.has(**key)));
+        if cold.len() > 0 {
+            for pane in self.panes.values_mut() {
+                pane.log.heat(&cold, &self.aggregates, &later.inputs)?;
+            }
+            later.hot.add(keys);
+        }
+        Ok(())
+    }
+
+    /// No key is hot any more.
+    fn cool(&mut self) {
+        if let Some(later) = &mut self.later {
+            later.hot = Marks::default();
+        }
+        self.panes.values_mut().for_each(|pane| pane.log.cool());
     }
 
     /// Whether rows wait to be aggregated.

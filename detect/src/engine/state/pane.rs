@@ -8,14 +8,14 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute::take;
 use arrow::datatypes::Int64Type;
 use datafusion::common::Result;
+use hashbrown::HashMap;
 
 use super::aggregate::{Accumulator, Aggregate, Inputs};
+use super::groups::{Groups, NONE};
 use super::later::Log;
 use super::sift::Sift;
 use super::sketch::Seen;
 
-/// No group of the pane.
-const NONE: u32 = u32::MAX;
 /// A layer's sketches take no more than about this, bytes: Arrow's binary arrays end at 2 GiB.
 const LAYER_BYTES: usize = 256 << 20;
 /// Below this, layers are cheaper to keep than to merge.
@@ -106,8 +106,7 @@ pub struct Finished {
 pub struct Live {
     /// The key of each group.
     keys: Vec<u32>,
-    /// The group of each key.
-    groups: Vec<u32>,
+    groups: Groups,
     rows: Vec<i64>,
     accumulators: Vec<Accumulator>,
     /// The group of each row at hand.
@@ -117,8 +116,17 @@ pub struct Live {
 impl Live {
     /// No groups yet.
     pub fn new(aggregates: &[Aggregate]) -> Result<Self> {
+        Self::with(Groups::default(), aggregates)
+    }
+
+    /// For a few of the keys.
+    pub fn of_few(aggregates: &[Aggregate]) -> Result<Self> {
+        Self::with(Groups::Few(HashMap::new()), aggregates)
+    }
+
+    fn with(groups: Groups, aggregates: &[Aggregate]) -> Result<Self> {
         let accumulators = aggregates.iter().map(Aggregate::accumulator).collect::<Result<_>>()?;
-        Ok(Self { keys: Vec::new(), groups: Vec::new(), rows: Vec::new(), accumulators, at_hand: Vec::new() })
+        Ok(Self { keys: Vec::new(), groups, rows: Vec::new(), accumulators, at_hand: Vec::new() })
     }
 
     /// The keys, in the groups' order, and how many rows each group has.
@@ -128,17 +136,14 @@ impl Live {
 
     #[inline]
     fn group(&mut self, key: u32) -> usize {
-        let at = key as usize;
-        if at >= self.groups.len() {
-            self.groups.resize((at + 1).next_power_of_two(), NONE);
-        }
-        if self.groups[at] == NONE {
+        let group = self.groups.of(key);
+        if *group == NONE {
             // No more groups than keys, whose numbers have 32 bits.
-            self.groups[at] = u32::try_from(self.keys.len()).unwrap_or(NONE);
+            *group = u32::try_from(self.keys.len()).unwrap_or(NONE);
             self.keys.push(key);
             self.rows.push(0);
         }
-        self.groups[at] as usize
+        *group as usize
     }
 
     /// Adds rows whose keys are `numbers`.
@@ -175,7 +180,7 @@ impl Live {
 
     /// The group of a key, if it has one.
     pub fn group_of(&self, key: u32) -> Option<usize> {
-        self.groups.get(key as usize).filter(|group| **group != NONE).map(|group| *group as usize)
+        self.groups.get(key).map(|group| group as usize)
     }
 
     /// Adds the values that an `approx_distinct` has seen for a key.
@@ -193,6 +198,11 @@ impl Live {
             states.extend(more);
         }
         Ok(Some(Layer::new(u64::MAX, [self.keys[group]].into(), states)))
+    }
+
+    /// The state of a key's group, if it has one that can be had by itself.
+    pub fn state_of(&self, key: u32) -> Result<Option<Layer>> {
+        self.group_of(key).map_or(Ok(None), |group| self.peek(group))
     }
 
     /// Whether there are no groups.
@@ -243,7 +253,7 @@ impl Live {
     /// Memory, bytes.
     pub fn size(&self) -> usize {
         self.keys.capacity() * 4
-            + self.groups.capacity() * 4
+            + self.groups.size()
             + self.rows.capacity() * 8
             + self.accumulators.iter().map(Accumulator::size).sum::<usize>()
     }
@@ -278,7 +288,7 @@ impl Pane {
     pub fn aggregate_log(&mut self, aggregates: &[Aggregate], inputs: &[Inputs]) -> Result<()> {
         let log = std::mem::take(&mut self.log);
         if log.rows() > 0 {
-            log.replay(None, 0, self.live(aggregates)?, inputs)?;
+            log.replay(None, self.live(aggregates)?, inputs)?;
         }
         Ok(())
     }
@@ -330,16 +340,11 @@ impl Pane {
             layer.order = Arc::default();
         }
         if let Some(live) = &mut self.live {
-            let mut groups = Vec::new();
-            for (group, key) in live.keys.iter_mut().enumerate() {
+            live.groups = Groups::default();
+            for (group, key) in (0u32..).zip(&mut live.keys) {
                 *key = renumbered[*key as usize];
-                let at = *key as usize;
-                if at >= groups.len() {
-                    groups.resize(at + 1, NONE);
-                }
-                groups[at] = u32::try_from(group).unwrap_or(NONE);
+                *live.groups.of(*key) = group;
             }
-            live.groups = groups;
         }
     }
 }

@@ -6,10 +6,11 @@
 
 use std::hash::BuildHasher;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use hashbrown::DefaultHashBuilder;
+
+use super::later::take_rows;
 
 /// The rows of one pane, with their packed keys.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ impl Sift {
                 (0u32..).zip(keys).filter(|(_, key)| counts[place(**key)] >= least).map(|(row, _)| row).collect();
             if !at.is_empty() {
                 let keys = at.iter().map(|&row| keys[row as usize]).collect();
-                found.push((keys, take_record_batch(rows, &UInt32Array::from(at))?));
+                found.push((keys, take_rows(rows, at)?));
             }
         }
         Ok(found)
@@ -77,8 +78,8 @@ impl Sift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{AsArray, Int64Array, RecordBatch};
-    use arrow::datatypes::Int64Type;
+    use arrow::array::{AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+    use arrow::datatypes::{Int64Type, Schema};
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
@@ -101,5 +102,16 @@ mod tests {
         expected.retain(|_, rows| rows.len() >= 12);
         found.retain(|_, rows| rows.len() >= 12);
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn rows_of_which_nothing_is_kept_are_counted() {
+        let (mut sift, options) = (Sift::default(), RecordBatchOptions::new().with_row_count(Some(3)));
+        sift.add(
+            vec![1, 2, 1],
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap(),
+        );
+        let found = sift.frequent(2).unwrap();
+        assert_eq!(found.iter().map(|(keys, rows)| (keys.len(), rows.num_rows())).collect::<Vec<_>>(), [(2, 2)]);
     }
 }

@@ -1,5 +1,7 @@
 //! What the state of an `approx_distinct` says: up to [`SPARSE_LIMIT`] hashes of 8 bytes, or the registers of a `HyperLogLog` sketch.
 
+use std::sync::LazyLock;
+
 /// More distinct hashes than these become a sketch. DataFusion refuses longer lists.
 pub const SPARSE_LIMIT: usize = 256;
 /// Registers of a sketch are addressed by so many bits of a hash.
@@ -75,20 +77,17 @@ pub fn observe(registers: &mut [u8], hash: u64) {
 
 /// The estimate from the hashes or the registers of a state, as DataFusion makes it: Otmar Ertl, "New cardinality estimation
 /// algorithms for `HyperLogLog` sketches", arXiv:1702.01284.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Estimator {
-    /// `sigma` of the share of untouched registers, by the number of those that are touched: for lists.
-    sigmas: Vec<f64>,
     touched: Vec<(u16, u8)>,
 }
 
-impl Default for Estimator {
-    fn default() -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let sigmas = (0..=SPARSE_LIMIT).map(|n| sigma((REGISTERS - n) as f64 / REGISTERS as f64)).collect();
-        Self { sigmas, touched: Vec::new() }
-    }
-}
+/// [`sigma`] of the share of untouched registers, by the number of those that are touched: for lists.
+static SIGMAS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let untouched = |n: usize| (REGISTERS - n) as f64 / REGISTERS as f64;
+    (0..=SPARSE_LIMIT).map(|n| sigma(untouched(n))).collect()
+});
 
 impl Estimator {
     /// The number of distinct values in a state, about.
@@ -115,7 +114,7 @@ impl Estimator {
                 registers += 1;
             }
         }
-        let sigma = self.sigmas.get(registers).copied().unwrap_or(f64::INFINITY);
+        let sigma = SIGMAS.get(registers).copied().unwrap_or(f64::INFINITY);
         from_histogram(&histogram, sigma)
     }
 }
@@ -124,7 +123,9 @@ const REGISTERS_F: f64 = 16_384.0;
 
 fn from_histogram(histogram: &[u32; LONGEST + 1], sigma: f64) -> u64 {
     let mut z = REGISTERS_F * tau((REGISTERS_F - f64::from(histogram[LONGEST])) / REGISTERS_F);
-    for &registers in histogram[1..LONGEST].iter().rev() {
+    // (halving nothing is nothing: of few values no register has a long run)
+    let last = if z > 0.0 { LONGEST - 1 } else { histogram[..LONGEST].iter().rposition(|&n| n > 0).unwrap_or(0) };
+    for &registers in histogram[1..=last].iter().rev() {
         z += f64::from(registers);
         z *= 0.5;
     }

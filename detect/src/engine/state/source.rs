@@ -78,13 +78,13 @@ impl Source {
         self.below.is_none()
     }
 
-    /// Makes ready to give these columns: where each will be in [`Source::rows`].
-    pub fn prepare(&mut self, requests: &Schema, wanted: &[Expr]) -> Result<Vec<usize>> {
+    /// Makes ready to give these columns: where each will be in [`Source::rows`]. `filters`: its own, as they are evaluated.
+    pub fn prepare(&mut self, requests: &Schema, filters: &[Expr], wanted: &[Expr]) -> Result<Vec<usize>> {
         let schema = self.schema(requests);
         let ts = self.below.as_ref().map_or(tripline_ingest::table::columns::TS, |b| b.ts);
         let ts = Arc::new(Column::new(schema.field(ts).name(), ts)) as Expr;
         let all: Vec<Expr> = [ts].into_iter().chain(wanted.iter().cloned()).collect();
-        let program = Program::new(&schema, &self.filters, &all)?;
+        let program = Program::new(&schema, filters, &all)?;
         let outputs = program.outputs[1..].to_vec();
         self.program = Some(program);
         Ok(outputs)

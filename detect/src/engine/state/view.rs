@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 
 use super::keys::Keys;
+use super::later::{Later, Marks};
 use super::pane::{Finished, Layer, Live, Pane};
 use super::{PaneKey, Store, Threshold};
 
@@ -34,6 +35,9 @@ pub enum ViewColumn {
     Aggregate(usize),
 }
 
+/// The state of one group costs as much as passing over so many rows.
+const ROWS_PER_STATE: usize = if cfg!(test) { 1 } else { 512 };
+
 impl Store {
     /// The groups of a window as a rule sees them; only those of the keys that `wanted` has, if given.
     pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<RecordBatch> {
@@ -48,12 +52,11 @@ impl Store {
         let finished = match (&layers[..], &self.later) {
             ([layer], None) => layer.finish(&self.aggregates)?,
             (layers, later) => {
-                let mut live = Live::new(&self.aggregates)?;
+                let few = wanted.is_some_and(|wanted| wanted.len() < self.keys.len() / 16);
+                let mut live = if few { Live::of_few(&self.aggregates) } else { Live::new(&self.aggregates) }?;
                 layers.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
                 if let Some(later) = later {
-                    for pane in self.panes_of(window) {
-                        pane.log.replay(wanted, self.keys.len(), &mut live, &later.inputs)?;
-                    }
+                    self.add_waiting(later, window, wanted, &mut live)?;
                 }
                 if live.is_empty() {
                     return Ok(RecordBatch::new_empty(Arc::clone(&view.schema)));
@@ -62,6 +65,31 @@ impl Store {
             }
         };
         seen_by(&self.keys, view, window, &finished)
+    }
+
+    /// Adds the rows of a window that wait.
+    fn add_waiting(
+        &self,
+        later: &Later,
+        window: (i64, i64),
+        wanted: Option<&BTreeSet<u32>>,
+        live: &mut Live,
+    ) -> Result<()> {
+        let marks = wanted.map(Marks::of);
+        let all_hot = wanted.filter(|wanted| wanted.iter().all(|key| later.hot.has(*key)));
+        for log in self.panes_of(window).map(|pane| &pane.log) {
+            // Few that are aggregated already cost less than going through all rows.
+            match all_hot.filter(|wanted| wanted.len() < log.rows() / ROWS_PER_STATE) {
+                Some(wanted) => {
+                    let states = log.hot().into_iter().flat_map(|hot| wanted.iter().map(|key| hot.state_of(*key)));
+                    for state in states {
+                        state?.map_or(Ok(()), |state| live.merge(&state, &self.aggregates))?;
+                    }
+                }
+                None => log.replay(marks.as_ref(), live, &later.inputs)?,
+            }
+        }
+        Ok(())
     }
 
     /// The groups of a window, for a rule with this threshold, if its rows wait without numbers.

@@ -14,8 +14,8 @@ pub const WORD_BITS: u32 = 28;
 /// Texts in the order in which they were met. Number 0 is NULL.
 #[derive(Debug, Default)]
 pub struct Words {
-    bytes: Vec<u8>,
-    /// Where each text ends in `bytes`.
+    all: String,
+    /// Where each text ends in `all`.
     ends: Vec<usize>,
     table: HashTable<Entry>,
     hasher: DefaultHashBuilder,
@@ -73,10 +73,10 @@ impl Words {
     /// The number of a text.
     #[inline]
     pub fn number(&mut self, text: &str) -> Result<u32> {
-        let Self { bytes, ends, table, hasher, .. } = self;
+        let Self { all, ends, table, hasher, .. } = self;
         let hash = hasher.hash_one(text.as_bytes());
         let short = short(hash);
-        let found = table.find(hash, |e| e.hash == short && at(bytes, ends, e.number) == text.as_bytes());
+        let found = table.find(hash, |e| e.hash == short && at(all, ends, e.number) == text);
         if let Some(entry) = found {
             return Ok(entry.number);
         }
@@ -85,9 +85,11 @@ impl Words {
             return Err(exec_datafusion_err!("more than {number} different texts to group by at once"));
         }
         let number = u32::try_from(number).unwrap_or(0);
-        bytes.extend_from_slice(text.as_bytes());
-        ends.push(bytes.len());
-        table.insert_unique(hash, Entry { hash: short, number }, |e| hasher.hash_one(at(bytes, ends, e.number)));
+        all.push_str(text);
+        ends.push(all.len());
+        table.insert_unique(hash, Entry { hash: short, number }, |e| {
+            hasher.hash_one(at(all, ends, e.number).as_bytes())
+        });
         Ok(number)
     }
 
@@ -122,13 +124,12 @@ impl Words {
 
     /// The text of a number.
     pub fn text(&self, number: u32) -> Option<&str> {
-        // It was text when it was stored.
-        if number == 0 { None } else { std::str::from_utf8(at(&self.bytes, &self.ends, number)).ok() }
+        if number == 0 { None } else { Some(at(&self.all, &self.ends, number)) }
     }
 
     /// Memory, bytes.
     pub fn size(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
+        self.all.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
     }
 }
 
@@ -137,8 +138,8 @@ fn short(hash: u64) -> u32 {
 }
 
 #[inline]
-fn at<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
+fn at<'a>(all: &'a str, ends: &[usize], number: u32) -> &'a str {
     let at = number as usize - 1;
     let start = if at == 0 { 0 } else { ends[at - 1] };
-    &bytes[start..ends[at]]
+    &all[start..ends[at]]
 }
