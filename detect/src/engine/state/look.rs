@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use datafusion::common::Result;
+use hashbrown::HashMap;
 
 use super::pane::{Finished, Layer, Live, Pane};
 use super::sketch::Seen;
@@ -41,17 +42,16 @@ impl Store {
             }
             let candidates = watch.count(numbers);
             self.heat(&candidates)?;
+            let mut due = Vec::new();
             for (key, missing) in self.missing(watch, &candidates, numbers)? {
                 if missing > 0 {
                     watch.look_again(key, missing);
-                    continue;
+                } else if looks.len() + due.len() < MAX_LOOKS {
+                    due.push(key);
                 }
-                if looks.len() >= MAX_LOOKS {
-                    break;
-                }
-                let at: Vec<u32> = (0u32..).zip(numbers).filter(|(_, n)| **n == key).map(|(row, _)| row).collect();
+            }
+            for (key, rows) in rows_of(&due, rows, numbers)? {
                 let before = self.states_so_far(watch.window(), key)?;
-                let rows = take_record_batch(rows, &UInt32Array::from(at))?;
                 looks.push(Look { watch: number, key, window: watch.window(), before, rows });
             }
         }
@@ -60,14 +60,15 @@ impl Store {
     }
 
     /// How many distinct values each key lacks at least to reach a watch's threshold, with the rows at hand.
-    fn missing(&self, watch: &Watch, keys: &BTreeSet<u32>, numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
+    fn missing(&self, watch: &Watch, keys: &[u32], numbers: &[u32]) -> Result<BTreeMap<u32, u64>> {
         let Some((aggregate, least)) = watch.threshold.distinct.filter(|_| !keys.is_empty()) else {
             return Ok(keys.iter().map(|&key| (key, 0)).collect());
         };
-        let mut seen: BTreeMap<u32, Seen> = keys.iter().map(|&key| (key, Seen::default())).collect();
+        let mut seen: HashMap<u32, Seen> = keys.iter().map(|&key| (key, Seen::default())).collect();
         for key in numbers {
             seen.entry(*key).and_modify(|s| s.more += 1);
         }
+        let keys = &keys.iter().copied().collect();
         let state = self.state_columns(aggregate)?.start;
         let (from, to) = watch.window();
         for pane in watch::in_time(&self.panes, from, to, self.slide) {
@@ -117,6 +118,24 @@ impl Store {
         }
         live.finish()
     }
+}
+
+/// The rows of each of some keys, in their order.
+fn rows_of(keys: &[u32], rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<(u32, RecordBatch)>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut at: HashMap<u32, Vec<u32>> = keys.iter().map(|key| (*key, Vec::new())).collect();
+    for (row, key) in (0u32..).zip(numbers) {
+        at.entry(*key).and_modify(|at| at.push(row));
+    }
+    let all = UInt32Array::from_iter_values(keys.iter().flat_map(|key| &at[key]).copied());
+    let (all, mut start) = (take_record_batch(rows, &all)?, 0);
+    let slice = |key: &u32| {
+        start += at[key].len();
+        (*key, all.slice(start - at[key].len(), at[key].len()))
+    };
+    Ok(keys.iter().map(slice).collect())
 }
 
 /// What can be seen of a key in what is being aggregated.

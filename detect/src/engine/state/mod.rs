@@ -312,7 +312,7 @@ impl Store {
     }
 
     /// Keys are looked at: they become hot.
-    fn heat(&mut self, keys: &BTreeSet<u32>) -> Result<()> {
+    fn heat(&mut self, keys: &[u32]) -> Result<()> {
         if self.later.as_ref().is_some_and(|later| later.hot.len() > MAX_HOT) {
             self.cool();
         }

@@ -3,7 +3,9 @@
 //! For each key a watch counts its rows in the newest window. No aggregate with a threshold can be above that count, so only
 //! keys that reach it are worth a look, and the next look is due only when enough rows have come to make a difference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::PaneKey;
 use super::pane::Pane;
@@ -32,7 +34,7 @@ pub struct Watch {
     from: i64,
     to: i64,
     /// The number of rows at which a key is looked at next; and the end of a window that told about it.
-    next: BTreeMap<u32, Next>,
+    next: HashMap<u32, Next>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,7 @@ enum Next {
 impl Watch {
     /// Nothing seen yet.
     pub fn new(rule: usize, spec: WindowSpec, threshold: Threshold) -> Self {
-        Self { rule, spec, threshold, counts: Vec::new(), from: i64::MIN, to: i64::MIN, next: BTreeMap::new() }
+        Self { rule, spec, threshold, counts: Vec::new(), from: i64::MIN, to: i64::MIN, next: HashMap::new() }
     }
 
     /// The window that is watched: its start and end, µs.
@@ -70,21 +72,22 @@ impl Watch {
             self.add(key, clamp(rows));
         }
         (self.from, self.to) = (from, to);
-        self.next.retain(|_, next| !matches!(next, Next::After(start) if *start <= from));
-        // What a key had in the panes that are gone may be missing at its next look.
-        self.next.retain(|_, next| matches!(next, Next::After(_)));
+        // (what a key had in the panes that are gone may be missing at its next look)
+        self.next.retain(|_, next| matches!(next, Next::After(start) if *start > from));
         true
     }
 
-    /// Counts rows of the newest pane; the keys that are worth a look.
-    pub fn count(&mut self, numbers: &[u32]) -> BTreeSet<u32> {
+    /// Counts rows of the newest pane; the keys that are worth a look, ascending.
+    pub fn count(&mut self, numbers: &[u32]) -> Vec<u32> {
         let enough = clamp(self.threshold.rows);
-        let mut candidates = BTreeSet::new();
+        let mut candidates = Vec::new();
         for &key in numbers {
             if self.add(key, 1) >= enough {
-                candidates.insert(key);
+                candidates.push(key);
             }
         }
+        candidates.sort_unstable();
+        candidates.dedup();
         candidates.retain(|key| match self.next.get(key) {
             None => true,
             Some(Next::Rows(rows)) => self.counts[*key as usize] >= *rows,
