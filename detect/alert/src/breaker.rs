@@ -2,16 +2,26 @@
 
 use std::collections::VecDeque;
 
-/// Failures in a row that open the breaker.
-const FAILURES: u32 = 5;
+/// So many failures in a row can open the breaker.
+const FAILURES: usize = 5;
+/// So many results are remembered, for so long, ms; and so many of a hundred of them must be failures, too.
+const RECENT: usize = 20;
+const RECENT_MS: i64 = 60_000;
+const FAILURE_PERCENT: usize = 90;
 /// The first pause, ms; each probe that fails doubles it, up to the longest.
 const FIRST_PAUSE_MS: i64 = 30_000;
 const LONGEST_PAUSE_MS: i64 = 600_000;
 
-/// Opens after five failures in a row. While it is open one message is tried from time to time, and no message loses a try.
+/// Opens after five failures in a row, if nearly all of the last results were failures. While it is open one message is tried from
+/// time to time, and no message loses a try.
+///
+/// Five in a row alone would not do: of a receiver that fails at random, a third of the time, they are every 364th request on
+/// average, and each pause would cost more messages than are sent between two of them. (Breakers by share of failures in a window
+/// are usual: Hystrix, resilience4j.)
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    failures: u32,
+    /// The newest results, each with its time, ms, and whether it is a failure.
+    recent: VecDeque<(i64, bool)>,
     /// Open: the current pause, and when the next probe is, ms.
     open: Option<(i64, i64)>,
 }
@@ -50,27 +60,47 @@ impl Breaker {
     }
 
     /// The receiver works: it has answered, whatever it thinks of the message.
-    pub(crate) fn success(&mut self) -> Turn {
-        self.failures = 0;
+    pub(crate) fn success(&mut self, now_ms: i64) -> Turn {
+        self.note(now_ms, false);
         if self.open.take().is_some() { Turn::Closed } else { Turn::None }
     }
 
     /// No answer, or one that is no answer to the message.
     pub(crate) fn failure(&mut self, now_ms: i64) -> Turn {
-        self.failures = self.failures.saturating_add(1);
+        self.note(now_ms, true);
+        let failing = self.is_failing(now_ms);
         match &mut self.open {
             Some((pause, probe_ms)) if now_ms >= *probe_ms => {
                 *pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MS);
                 *probe_ms = now_ms.saturating_add(*pause);
                 Turn::None
             }
-            None if self.failures >= FAILURES => {
+            None if failing => {
                 self.open = Some((FIRST_PAUSE_MS, now_ms.saturating_add(FIRST_PAUSE_MS)));
                 Turn::Opened
             }
-            // One of those that were under way when it opened, or one of the first four.
+            // One of those that were under way when it opened, or too few so far.
             Some(_) | None => Turn::None,
         }
+    }
+
+    fn note(&mut self, now_ms: i64, failed: bool) {
+        self.recent.push_back((now_ms, failed));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    fn is_failing(&self, now_ms: i64) -> bool {
+        let in_a_row = self.recent.iter().rev().take_while(|(_, failed)| *failed).count();
+        // (what lies in the future is of a clock that was set back)
+        let lately = now_ms.saturating_sub(RECENT_MS)..=now_ms;
+        let (mut all, mut failures) = (0, 0);
+        for (_, failed) in self.recent.iter().filter(|(at, _)| lately.contains(at)) {
+            all += 1;
+            failures += usize::from(*failed);
+        }
+        in_a_row >= FAILURES && failures * 100 >= all * FAILURE_PERCENT
     }
 }
 
@@ -119,10 +149,6 @@ mod tests {
     #[test]
     fn it_opens_on_five_in_a_row_and_probes_ever_less() {
         let mut breaker = Breaker::default();
-        for _ in 0..4 {
-            assert_eq!(breaker.failure(0), Turn::None);
-        }
-        assert_eq!(breaker.success(), Turn::None);
         for n in 1..=5 {
             assert_eq!(breaker.failure(0), if n < 5 { Turn::None } else { Turn::Opened });
         }
@@ -134,8 +160,48 @@ mod tests {
             assert_eq!(breaker.allows(now), 1);
             assert_eq!(breaker.failure(now), Turn::None);
         }
-        assert_eq!(breaker.success(), Turn::Closed);
+        assert_eq!(breaker.success(now), Turn::Closed);
         assert_eq!((breaker.allows(now), breaker.is_open()), (u32::MAX, false));
+    }
+
+    /// How many failures in a row it takes to open, after so many successes a while ago.
+    fn failures_to_open(successes: usize, ago_ms: i64) -> usize {
+        let mut breaker = Breaker::default();
+        for _ in 0..successes {
+            breaker.success(0);
+        }
+        1 + (0..).take_while(|_| breaker.failure(ago_ms) != Turn::Opened).count()
+    }
+
+    #[test]
+    fn an_outage_after_successes_opens_it_too() {
+        assert_eq!(failures_to_open(0, 0), 5);
+        assert_eq!(failures_to_open(1, 1_000), 9);
+        assert_eq!(failures_to_open(1_000, 1_000), 18);
+        assert_eq!(failures_to_open(1_000, RECENT_MS + 1), 5, "what was a minute ago is no sign");
+        assert_eq!(failures_to_open(1_000, -1), 5, "nor what a clock says that was set back");
+    }
+
+    /// Of receivers that fail at random: how often it opens in 100,000 requests, fifty a second.
+    #[test]
+    fn chance_does_not_open_it() {
+        let openings = |percent: u64| {
+            let mut breaker = Breaker::default();
+            let (mut now, mut openings, mut random) = (0, 0, 7_u64);
+            for _ in 0..100_000 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                now = breaker.next_probe_ms().unwrap_or(now + 20);
+                if (random >> 33) % 100 >= percent {
+                    breaker.success(now);
+                } else if breaker.failure(now) == Turn::Opened {
+                    openings += 1;
+                }
+            }
+            openings
+        };
+        assert_eq!(openings(33), 0);
+        assert!(openings(50) < 20, "{}", openings(50));
+        assert!(openings(95) > 1_000, "{}", openings(95));
     }
 
     proptest! {

@@ -191,7 +191,7 @@ impl Lane {
         let (verdict, error) = meaning(&result);
         let destination = self.name().to_owned();
         let id = &message.id;
-        if verdict != Verdict::Retry && result.is_ok() && self.breaker.success() == Turn::Closed {
+        if verdict != Verdict::Retry && result.is_ok() && self.breaker.success(now_ms) == Turn::Closed {
             tracing::warn!(destination, "the receiver answers again");
         }
         let fate = match verdict {
