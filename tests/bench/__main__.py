@@ -9,7 +9,7 @@
   month     200 M lines of 30 days, compressed
   baselines a baseline of a million clients by the hour: close time, bytes a key in memory and on disk
   live      `tripline run`: from the line that settles an alert to the webhook, at 20,000 lines/s
-  alerts    `tripline run`: 1,000 alerts a minute to a receiver that is down a third of the time: nothing lost, memory flat
+  alerts    `tripline run`: 1,000 alerts a minute to a receiver that fails a third of the time: nothing lost, memory flat
 
 Runs that are compared take turns (A B A B ...), held to the same cores; medians, with the least and the most. Every run
 is checked: the campaign in the log must be found. Results are Markdown tables on stdout.
@@ -81,6 +81,7 @@ def arguments():
     parser.add_argument("--hours", type=positive, default=baselines.HOURS, help="baselines: hours of the log [6]")
     parser.add_argument("--rate", type=positive, default=20_000, help="live, alerts: lines a second [20000]")
     parser.add_argument("--alerts", type=positive, default=1_000, help="alerts: so many a minute [1000]")
+    parser.add_argument("--failing", choices=alerts.FAILING, default="outages", help="alerts: how the receiver fails [outages]")
     parser.add_argument("--seconds", type=positive, default=60, help="live, alerts: how long lines are written, for alerts at least 60 [60]")
     parser.add_argument("--wait", type=positive, default=200, help="live, alerts: seconds to wait for the last alert [200]")
     options = parser.parse_args()

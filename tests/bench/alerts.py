@@ -1,28 +1,29 @@
-"""`tripline run` with very many alerts and a receiver that is down a third of the time: 20 s of every minute it answers 503.
+"""`tripline run` with very many alerts and a receiver that fails a third of the time.
 
-Lines are written at the given rate, with the times of the clock, to a file a minute; read ones are removed. Among them 1,000
+It fails in outages (20 s of every minute it answers 503) or at random (`--failing random`: each request, by dice). Lines are written at
+the given rate, with the times of the clock, to a file a minute; read ones are removed. Among them 1,000
 requests a minute for a path of its own, each of which is an alert that fires and, its window being over, is resolved. The
 receiver checks every signature and keeps what it accepted. Afterwards: every alert came, fired and then resolved, its states in
-order, the same id with the same body; the outbox is empty; and memory at the end is what it was once all was warm.
+order, the same id with the same body; what did not come yet is in the outbox (after the fourth failure a message waits for ten minutes
+and more); and memory at the end is what it was once all was warm.
 """
 
-import base64
+import collections
 import hashlib
-import hmac
-import http.server
 import json
 import os
-import signal
+import random
 import statistics
 import subprocess
 import threading
 import time
 
 import rules
-from tool import Failure, say, table
+from receiver import Receiver, running
+from tool import Failure, table
 
-SECRET = b"k" * 32
 DOWN, PERIOD = 20, 60  # seconds
+FAILING = {"outages": f"answers 503 in {DOWN} s of every {PERIOD}", "random": "answers 503 to a third of all requests, at random"}
 RULE = """/*
 title = "One of very many"
 severity = "low"
@@ -45,81 +46,56 @@ lateness = "1s"
 [alerts]
 storm = 1000000   # each alert is to be told by itself
 
-[[destination]]
-name = "bench"
-url = "http://127.0.0.1:{port}/"
-allow_http = true
-secret_file = "secret"
 """
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Checks and keeps what comes; down for the first DOWN seconds of every PERIOD after the first."""
-    daemon_threads = True
-    request_queue_size = 128
+class Accepted:
+    """Keeps what comes, a third of the time."""
 
-    def __init__(self):
-        self.lock, self.accepted, self.tries, self.refused, self.wrong = threading.Lock(), {}, 0, 0, []
-        self.begin = time.monotonic()
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+    def __init__(self, failing):
+        self.bodies, self.tries, self.refused, self.wrong = {}, 0, 0, []
+        self.failing, self.begin, self.dice = failing, time.monotonic(), random.Random(1)
 
-    def is_down(self):
+    def fails(self):
+        if self.failing == "random":
+            return self.dice.random() < DOWN / PERIOD
         return (time.monotonic() - self.begin) % PERIOD < DOWN
 
-    def take(self, headers, body):
-        """The status to answer with."""
-        with self.lock:
-            self.tries += 1
-            message, signed = headers["webhook-id"], headers["webhook-signature"]
-            content = f"{message}.{headers['webhook-timestamp']}.".encode() + body
-            mac = base64.b64encode(hmac.digest(SECRET, content, hashlib.sha256)).decode()
-            if signed != f"v1,{mac}":
-                self.wrong.append(f"{message}: the signature")
-            if self.is_down():
-                self.refused += 1
-                return 503
-            if message in self.accepted and self.accepted[message] != body:
-                self.wrong.append(f"{message}: two bodies")
-            self.accepted.setdefault(message, body)
-            return 204
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(self.server.take(self.headers, body))
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+    def __call__(self, message, body):
+        self.tries += 1
+        if self.fails():
+            self.refused += 1
+            return 503
+        if self.bodies.setdefault(message, body) != body:
+            self.wrong.append(f"{message}: two bodies")
+        return 204
 
 
 def alerts(bench):
     rate, seconds, a_minute = bench.options.rate, max(bench.options.seconds, 60), bench.options.alerts
     home = bench.scratch / "alerts"
     (home / "logs").mkdir(parents=True)
-    (home / "secret").write_text(f"whsec_{base64.b64encode(SECRET).decode()}\n")
-    receiver = Receiver()
-    config = rules.only(home, {"many": RULE, "busy": rules.rule(rules.TEN_MINUTES)}, CONFIG.format(port=receiver.server_port))
-    with open(home / "run.err", "wb") as errors:
-        process = subprocess.Popen([bench.tripline, "run", "-c", config], stdin=subprocess.DEVNULL, stderr=errors)
+    accepted = Accepted(bench.options.failing)
+    receiver = Receiver(accepted)
+    config = rules.only(home, {"many": RULE, "busy": rules.rule(rules.TEN_MINUTES)}, CONFIG + receiver.destination(home))
     memory = []
-    threading.Thread(target=watch, args=(process, memory), daemon=True).start()
-    try:
+    with running(bench, home, config) as run:
+        threading.Thread(target=watch, args=(run, memory), daemon=True).start()
         written, behind = write(home / "logs", rate, seconds, a_minute)
-        backlog = await_all(receiver, written, bench.options.wait)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise Failure(f"tripline run ended with {process.returncode}: {(home / 'run.err').read_text()[-500:]}")
-    return report(bench, receiver, seconds, written, behind, backlog, memory, usage)
+        waiting = len(pending(bench, config))
+        backlog = await_all(accepted, written, bench.options.wait)
+    accepted.wrong += receiver.wrong
+    states = received(accepted)
+    late = check(states, accepted, written, pending(bench, config))
+    thirds = [statistics.median(b for t, b in memory if n * seconds / 3 <= t < (n + 1) * seconds / 3) / 2**20 for n in range(3)]
+    rows = [[f"{written:,}", f"{len(accepted.bodies):,}", f"{accepted.tries:,}", f"{accepted.refused:,}", f"{waiting:,}",
+             f"{late:,} after {backlog:.0f} s", " / ".join(f"{third:,.0f}" for third in thirds) + " MiB",
+             f"{run.usage.ru_maxrss / 1024:,.0f} MiB", f"{run.usage.ru_utime + run.usage.ru_stime:.0f} s"]]
+    return table("Alerts", f"tripline run for {seconds} s at {rate:,} lines/s and {a_minute:,} alerts a minute, to a receiver that "
+                 f"{FAILING[accepted.failing]}. Checked: nothing lost, in order, every signature. Memory: the median of each third "
+                 "of the time.",
+                 ["alerts", "messages", "tries", "refused", "waiting at the end", "later", "memory", "peak RSS", "CPU time"], rows,
+                 [f"writing was at most {behind * 1000:.0f} ms behind its schedule"])
 
 
 def write(folder, rate, seconds, a_minute):
@@ -151,46 +127,56 @@ def write(folder, rate, seconds, a_minute):
     return written, behind
 
 
-def await_all(receiver, written, seconds):
-    """Waits until both states of every alert came; seconds that it took from the end of writing."""
+def await_all(accepted, written, seconds):
+    """Waits until both states of every alert came; seconds that it took from the end of writing, or that it was waited."""
     begin = time.monotonic()
-    while len(receiver.accepted) < 2 * written and time.monotonic() < begin + seconds:
+    while len(accepted.bodies) < 2 * written and time.monotonic() < begin + seconds:
         time.sleep(0.1)
     return time.monotonic() - begin
 
 
-def watch(process, memory):
+def watch(run, memory):
     """Notes the resident bytes every second."""
     begin = time.monotonic()
-    while process.returncode is None:
+    while run.usage is None:
         try:
-            with open(f"/proc/{process.pid}/statm") as file:
+            with open(f"/proc/{run.pid}/statm") as file:
                 memory.append((time.monotonic() - begin, int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")))
         except (OSError, IndexError):
             return
         time.sleep(1)
 
 
-def report(bench, receiver, seconds, written, behind, backlog, memory, usage):
-    states = {}
-    for body in receiver.accepted.values():  # in the order in which they were accepted first
-        message = json.loads(body)
-        if message["data"]["rule"] == "bench/many":
-            states.setdefault(message["data"]["entity"]["path"], []).append((message["type"], message["data"]["sequence"]))
-    lost = [path for path in (f"/alert/{n}" for n in range(written))
-            if [kind for kind, _ in states.get(path, [])] != ["alert.firing", "alert.resolved"]]
-    disorder = [path for path, told in states.items() if [n for _, n in told] != sorted({n for _, n in told})]
-    in_third = lambda n: statistics.median(b for t, b in memory if n * seconds / 3 <= t < (n + 1) * seconds / 3) / 2**20
-    thirds = [in_third(n) for n in range(3)]
-    wrong = [*receiver.wrong[:5], *(f"{path}: {states.get(path)}" for path in (lost + disorder)[:5])]
+def pending(bench, config):
+    """What waits in the outbox: (fingerprint, status), in order."""
+    command = [bench.tripline, "outbox", "list", "--format", "json", "-c", config]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [(entry["fingerprint"], entry["status"]) for entry in map(json.loads, lines) if entry["state"] == "pending"]
+
+
+def received(accepted):
+    """(status, sequence) of each path's states, in the order in which they were accepted first."""
+    states = collections.defaultdict(list)
+    for body in accepted.bodies.values():
+        alert = json.loads(body)["data"]
+        if alert["rule"] == "bench/many":
+            states[alert["entity"]["path"]].append((alert["status"], alert["sequence"]))
+    return states
+
+
+def check(states, accepted, written, waiting):
+    """Each alert fired and was resolved, and what has not come yet waits, in order. How many messages wait."""
+    by_fingerprint = collections.defaultdict(list)
+    for fingerprint, status in waiting:
+        by_fingerprint[fingerprint].append(status)
+    wrong, late = list(accepted.wrong), 0
+    for path in (f"/alert/{n}" for n in range(written)):
+        identity = json.dumps(["bench/many", {"path": path}], separators=(",", ":"))
+        to_come = by_fingerprint[hashlib.sha256(identity.encode()).hexdigest()]
+        sequences = [sequence for _, sequence in states[path]]
+        late += len(to_come)
+        if [status for status, _ in states[path]] + to_come != ["firing", "resolved"] or sequences != sorted(set(sequences)):
+            wrong.append(f"{path}: {states[path]}, to come {to_come}")
     if wrong:
-        raise Failure(f"{len(lost)} alerts did not come whole, {len(disorder)} out of order, {len(receiver.wrong)} wrong "
-                      f"messages: {'; '.join(wrong)}")
-    rows = [[f"{written:,}", f"{len(receiver.accepted):,}", f"{receiver.tries:,}", f"{receiver.refused:,}",
-             f"{backlog:.1f} s", " / ".join(f"{third:,.0f}" for third in thirds) + " MiB",
-             f"{usage.ru_maxrss / 1024:,.0f} MiB", f"{usage.ru_utime + usage.ru_stime:.0f} s"]]
-    return table("Alerts", f"tripline run for {seconds} s at {bench.options.rate:,} lines/s and {bench.options.alerts:,} alerts a "
-                 f"minute, to a receiver that answers 503 in {DOWN} s of every {PERIOD}. Checked: nothing lost, in order, every "
-                 "signature. Memory: the median of each third of the time.",
-                 ["alerts", "messages", "tries", "refused", "all there after the end", "memory", "peak RSS", "CPU time"], rows,
-                 [f"writing was at most {behind * 1000:.0f} ms behind its schedule"])
+        raise Failure(f"{len(wrong)} alerts or messages are wrong: {'; '.join(wrong[:5])}")
+    return late

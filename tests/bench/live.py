@@ -6,16 +6,12 @@ rule (object-enumeration, 550 objects in 10 min / 1 min) estimates within a perc
 holds the settling line, and latency is counted from just before it. An alert that comes earlier would be wrong.
 """
 
-import http.server
 import json
-import os
-import signal
 import statistics
-import subprocess
-import threading
 import time
 
 import rules
+from receiver import Receiver, running
 from tool import Failure, say, table
 
 SLICE = 0.01  # seconds of lines in one write
@@ -31,40 +27,21 @@ path = "logs"
 [alerts]
 storm = 100000   # each campaign is to be told by itself
 
-[[destination]]
-name = "bench"
-url = "http://127.0.0.1:{port}/"
-allow_http = true
-secret_file = "secret"
 """
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Notes when the first alert about each client came, by the monotonic clock."""
-    daemon_threads = True
-    request_queue_size = 128
+class Came:
+    """When the first alert about each client came, by the monotonic clock."""
 
     def __init__(self):
-        self.came = {}
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.at = {}
 
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
+    def __call__(self, _, body):
         now = time.monotonic()
         message = json.loads(body)
         if message["type"] == "alert.firing" and message["data"]["rule"] == RULE:
-            self.server.came.setdefault(message["data"]["entity"]["client"], now)
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+            self.at.setdefault(message["data"]["entity"]["client"], now)
+        return 204
 
 
 class Campaign:
@@ -93,29 +70,23 @@ def live(bench):
     if count < 1:
         raise Failure("live needs --seconds of 12 or more")
     campaigns = [Campaign(n, 0.5 + n * (seconds - BUILD_UP - 1) / count) for n in range(count)]
-    receiver = Receiver()
+    came = Came()
+    receiver = Receiver(came)
     home = bench.scratch / "live"
     (home / "logs").mkdir(parents=True)
-    (home / "secret").write_text("whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=\n")
-    config = rules.shipped(home, CONFIG.format(port=receiver.server_port))
+    config = rules.shipped(home, CONFIG + receiver.destination(home))
     # Lines of the clock's near future, so that they can be written when their time comes.
     start = int(time.time()) + 5 + rate * seconds // 400_000
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start))
     log = bench.log(rate * seconds, "--rate", str(rate), "--start", stamp, name="live.log")
     if time.time() > start:
         raise Failure("writing the log took too long; ask for a lower --rate or fewer --seconds")
-    with open(home / "run.err", "wb") as errors:
-        process = subprocess.Popen([bench.tripline, "run", "-c", config], stdin=subprocess.DEVNULL, stderr=errors)
-    try:
+    with running(bench, home, config) as run:
         behind = write(log, home / "logs" / "access.log", rate, seconds, start, campaigns)
-        await_alerts(campaigns, receiver, bench.options.wait)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise Failure(f"tripline run ended with {process.returncode}: {(home / 'run.err').read_text()[-500:]}")
-    return report(bench, campaigns, receiver.came, behind, usage)
+        await_alerts(campaigns, came.at, bench.options.wait)
+    if receiver.wrong:
+        raise Failure(f"{len(receiver.wrong)} wrong messages: {receiver.wrong[0]}")
+    return report(bench, campaigns, came.at, behind, run.usage)
 
 
 def write(log, path, rate, seconds, start, campaigns):
@@ -146,10 +117,10 @@ def write(log, path, rate, seconds, start, campaigns):
     return behind
 
 
-def await_alerts(campaigns, receiver, seconds):
-    say(f"written; {len(receiver.came)} of {len(campaigns)} alerts came while writing")
+def await_alerts(campaigns, came, seconds):
+    say(f"written; {len(came)} of {len(campaigns)} alerts came while writing")
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not all(campaign.client in receiver.came for campaign in campaigns):
+    while time.monotonic() < end and not all(campaign.client in came for campaign in campaigns):
         time.sleep(0.1)
 
 

@@ -170,7 +170,7 @@ mod tests {
         for _ in 0..successes {
             breaker.success(0);
         }
-        1 + (0..).take_while(|_| breaker.failure(ago_ms) != Turn::Opened).count()
+        1 + (0..100).take_while(|_| breaker.failure(ago_ms) != Turn::Opened).count()
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub enum StoreError {
         /// The newest version known here.
         known: usize,
     },
+    /// Written by an older program, which still runs.
+    #[error("the state file {} is of an older version, and another tripline is at work with it; restart that one, which upgrades the file", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
     /// No room.
     #[error("the disk is full: {} cannot grow; nothing is lost, free some space", path.display())]
     DiskFull {
@@ -80,7 +86,11 @@ impl StoreError {
                         | ErrorCode::DatabaseLocked
                 )
             ),
-            Self::Directory { .. } | Self::InUse { .. } | Self::Damaged { .. } | Self::Newer { .. } => false,
+            Self::Directory { .. }
+            | Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Older { .. } => false,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::figures::Tries;
-use crate::outbox::{Attempt, Fate, Message, Outbox, Recorded};
+use crate::outbox::{Attempt, Fate, Message, NEVER, Outbox, Recorded};
 use crate::retry::{MAX_RETRY_AFTER_MS, Verdict, next_try_ms, retry_after_ms};
 use crate::transport::{Reply, Transport};
 
@@ -28,8 +28,13 @@ const SIDE_BY_SIDE: u32 = 8;
 const LOOK_EVERY_MS: i64 = 30_000;
 /// How long to wait when the state file cannot be read or written.
 const AFTER_STORE_ERROR: Duration = Duration::from_secs(5);
-/// How old a message may become, ms, while an open breaker costs it no tries.
+/// How old a message may become, ms, while the receiver is left alone, which costs no tries. Time in which the lane was not at work
+/// does not count: the machine may have been off, or its clock may have jumped.
 const MAX_AGE_MS: i64 = 3 * 86_400_000;
+/// Two rounds that are further apart than this have something of that kind between them, ms.
+const LONGEST_ROUND_MS: i64 = 60_000;
+/// How often it is written down how long the lane was at work, and what is too old is given up, ms.
+const RECORD_WORK_MS: i64 = 600_000;
 /// A clock that goes back by more than this was set, ms.
 const SET_BACK_MS: i64 = 10_000;
 
@@ -44,6 +49,9 @@ pub(crate) struct Lane {
     recorded_probe_ms: Option<i64>,
     /// The time of the last round, ms.
     last_ms: i64,
+    /// How long it has been at work, in this process and before; and what the state file knows of that, ms.
+    worked_ms: i64,
+    recorded_worked_ms: i64,
     /// The receiver asked for a pause until then, ms.
     paused_until_ms: i64,
     /// What became of messages, where the state file did not take it: until it does, nothing is sent, or the receiver would
@@ -62,8 +70,11 @@ impl Lane {
         if !destination.style.takes_several() {
             outbox.dissolve(&destination.name)?;
         }
+        let worked_ms = outbox.worked_ms(&destination.name)?;
         Ok(Self {
             outbox,
+            worked_ms,
+            recorded_worked_ms: worked_ms,
             breaker: Breaker::default(),
             bucket: Bucket::new(destination.per_minute),
             recorded_probe_ms: None,
@@ -132,14 +143,14 @@ impl Lane {
         if now_ms < self.last_ms.saturating_sub(SET_BACK_MS) {
             self.set_right(now_ms)?;
         }
+        self.worked_ms += now_ms.saturating_sub(self.last_ms).clamp(0, LONGEST_ROUND_MS);
         self.last_ms = now_ms;
+        self.give_up_old(now_ms)?;
         let limit = SIDE_BY_SIDE.min(self.breaker.allows(now_ms)).min(self.bucket.allows(now_ms));
         if self.gone || now_ms < self.paused_until_ms || limit == 0 {
             return Ok(Outcome::default());
         }
-        let Destination { name, style, .. } = self.transport.destination();
-        let several = if style.takes_several() { BATCH } else { 1 };
-        let messages = self.outbox.due(name, now_ms, limit, several)?;
+        let messages = self.due(now_ms, limit)?;
         self.bucket.take(messages.len(), now_ms);
         let tries = join_all(messages.iter().map(|m| send(&self.transport, m, now_ms))).await;
         if !messages.is_empty() {
@@ -158,6 +169,21 @@ impl Lane {
         Ok(outcome)
     }
 
+    /// What may be sent now, at most `limit` messages.
+    fn due(&mut self, now_ms: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let Destination { name, style, .. } = self.transport.destination();
+        let (name, style) = (name.clone(), *style);
+        let several = if style.takes_several() { BATCH } else { 1 };
+        let due = self.outbox.due(&name, now_ms, limit, several)?;
+        let next = if due.is_empty() { self.outbox.next_due(&name)? } else { None };
+        // Written while the clock was ahead, which no round has seen.
+        if next.is_some_and(|(_, created_ms)| created_ms > now_ms.saturating_add(SET_BACK_MS)) {
+            self.set_right(now_ms)?;
+            return self.outbox.due(&name, now_ms, limit, several);
+        }
+        Ok(due)
+    }
+
     /// The clock was set back, or this is the first look: what is due later than anything can be is due.
     fn set_right(&mut self, now_ms: i64) -> Result<(), StoreError> {
         self.breaker.set_right(now_ms);
@@ -173,12 +199,30 @@ impl Lane {
         Ok(())
     }
 
+    /// Now and then: what is too old to be of use to a receiver that is left alone becomes a dead letter.
+    fn give_up_old(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        if self.worked_ms.saturating_sub(self.recorded_worked_ms) < RECORD_WORK_MS {
+            return Ok(());
+        }
+        let is_left_alone = self.gone || self.breaker.is_open();
+        let before = is_left_alone.then(|| self.worked_ms.saturating_sub(MAX_AGE_MS));
+        let name = &self.transport.destination().name;
+        let dead = self.outbox.record_work(name, self.worked_ms, before, now_ms)?;
+        self.recorded_worked_ms = self.worked_ms;
+        if dead > 0 {
+            tracing::error!(destination = self.name(), dead, "messages not delivered for three days are dead letters");
+            self.tries
+                .add(self.name(), Outcome { dead: u64::try_from(dead).unwrap_or(u64::MAX), ..Outcome::default() });
+        }
+        Ok(())
+    }
+
     fn record(&mut self, now_ms: i64) -> Result<(), StoreError> {
         if !self.unrecorded.is_empty() {
             self.outbox.record(&self.unrecorded, now_ms)?;
             self.unrecorded.clear();
         }
-        let probe_ms = self.breaker.next_probe_ms();
+        let probe_ms = if self.gone { Some(NEVER) } else { self.breaker.next_probe_ms() };
         if probe_ms != self.recorded_probe_ms {
             self.outbox.record_breaker(self.name(), probe_ms, now_ms)?;
             self.recorded_probe_ms = probe_ms;
@@ -225,12 +269,8 @@ impl Lane {
             tracing::error!(
                 destination,
                 error,
-                "five failures in a row: the receiver is left alone and tried now and then"
+                "five failures in a row, and hardly anything else lately: the receiver is left alone and tried now and then"
             );
-        }
-        if now_ms.saturating_sub(message.created_ms) >= MAX_AGE_MS {
-            tracing::error!(destination, id, error, "not delivered for three days: a dead letter");
-            return Fate::Dead(error.to_owned());
         }
         if let (true, Some(probe_ms)) = (was_open, self.breaker.next_probe_ms()) {
             return Fate::Postponed(probe_ms.max(asked), error.to_owned());
@@ -244,14 +284,12 @@ impl Lane {
     }
 
     fn until_next(&mut self, now_ms: i64) -> Duration {
-        if self.gone {
-            return Duration::MAX;
-        }
-        let next = match self.outbox.next_due_ms(self.name()) {
-            Ok(next) => next.unwrap_or(i64::MAX),
+        let next = match self.outbox.next_due(self.name()) {
+            Ok(next) => next.map_or(NEVER, |(due_ms, _)| due_ms),
             Err(e) => return self.complain(&e),
         };
-        let spared = [self.breaker.next_probe_ms(), self.bucket.next_ms(now_ms), Some(self.paused_until_ms)];
+        let gone = self.gone.then_some(NEVER);
+        let spared = [self.breaker.next_probe_ms(), self.bucket.next_ms(now_ms), Some(self.paused_until_ms), gone];
         let next = spared.into_iter().flatten().fold(next, i64::max);
         let ms = next.saturating_sub(now_ms).clamp(1, LOOK_EVERY_MS);
         Duration::from_millis(ms.unsigned_abs())

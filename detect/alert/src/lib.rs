@@ -34,6 +34,7 @@ pub mod json;
 mod lane;
 mod ledger;
 pub mod lifecycle;
+mod lock;
 pub mod outbox;
 pub mod retry;
 pub mod routing;

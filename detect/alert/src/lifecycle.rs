@@ -164,19 +164,22 @@ impl Lifecycle {
     /// The same, with whether they are to be sent. Each at its time: what fires then counts for what is over later.
     pub(crate) fn pass(&mut self, watermark: i64) -> Vec<Change> {
         let mut told: Vec<Change> = self.untold.drain(..).map(Change::to_notify).collect();
-        while self.next_due.is_some_and(|due| watermark > due) {
-            let over = self.open.extract_if(.., |_, e| e.over_at() < watermark);
-            let mut over: Vec<(i64, Episode)> = over.map(|(_, e)| (e.over_at(), e)).collect();
-            over.sort_by(|(a, x), (b, y)| (a, &x.alert.fingerprint).cmp(&(b, &y.alert.fingerprint)));
-            for (_, mut episode) in over {
-                let waited = std::mem::take(&mut episode.waiting);
-                told.push(Change::to_notify(self.resolve(episode)));
-                told.extend(waited.into_iter().filter_map(|finding| self.record(finding)));
-            }
-            self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
-            self.incidents.forget(watermark);
-            self.next_due = self.open.values().map(Episode::over_at).min();
+        if self.next_due.is_none_or(|due| watermark <= due) {
+            return told;
         }
+        let over = self.open.iter().filter(|(_, e)| e.over_at() < watermark);
+        let mut over: BTreeSet<(i64, String)> = over.map(|(f, e)| (e.over_at(), f.clone())).collect();
+        while let Some((_, fingerprint)) = over.pop_first() {
+            let Some(mut episode) = self.open.remove(&fingerprint) else { continue };
+            let waited = std::mem::take(&mut episode.waiting);
+            told.push(Change::to_notify(self.resolve(episode)));
+            told.extend(waited.into_iter().filter_map(|finding| self.record(finding)));
+            let next = self.open.get(&fingerprint).map(Episode::over_at).filter(|&at| at < watermark);
+            over.extend(next.map(|at| (at, fingerprint)));
+        }
+        self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));
+        self.incidents.forget(watermark);
+        self.next_due = self.open.values().map(Episode::over_at).min();
         told
     }
 

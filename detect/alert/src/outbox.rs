@@ -85,6 +85,21 @@ pub enum Again {
     Forgotten,
 }
 
+/// A destination that gets no messages for the time being.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// Its name.
+    pub destination: String,
+    /// Since when, wall clock, ms since 1970.
+    pub since_ms: i64,
+    /// It has said that it is gone, and is tried again after the next start. Else too many requests have failed, and one is tried now
+    /// and then.
+    pub gone: bool,
+}
+
+/// A time that never comes, ms.
+pub(crate) const NEVER: i64 = i64::MAX;
+
 /// A message that is due.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -92,7 +107,6 @@ pub(crate) struct Message {
     /// JSON of the alert, or of all that the batch has.
     pub(crate) alerts: Vec<String>,
     pub(crate) attempts: u32,
-    pub(crate) created_ms: i64,
 }
 
 /// What became of a message, and of a try, if there was one.
@@ -190,13 +204,12 @@ impl Outbox {
         several: u32,
     ) -> Result<Vec<Message>, StoreError> {
         let sql = format!(
-            "SELECT id, coalesce(alert, ''), attempts, created_ms, batch, queue, queue <> fingerprint
+            "SELECT id, coalesce(alert, ''), attempts, batch, queue, queue <> fingerprint
              {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
         );
         let heads = self.select(&sql, params![destination, now_ms, limit], |row| {
-            let message =
-                Message { id: row.get(0)?, alerts: vec![row.get(1)?], attempts: row.get(2)?, created_ms: row.get(3)? };
-            Ok((message, row.get::<_, Option<String>>(4)?, row.get::<_, String>(5)?, row.get::<_, bool>(6)?))
+            let message = Message { id: row.get(0)?, alerts: vec![row.get(1)?], attempts: row.get(2)? };
+            Ok((message, row.get::<_, Option<String>>(3)?, row.get::<_, String>(4)?, row.get::<_, bool>(5)?))
         })?;
         let mut messages = Vec::new();
         for (message, batch, queue, grouped) in heads {
@@ -258,11 +271,11 @@ impl Outbox {
         self.db.execute(sql, params![destination, now_ms, latest]).map_err(|e| self.wrap(e))
     }
 
-    /// When the next message of a destination is due.
-    pub(crate) fn next_due_ms(&self, destination: &str) -> Result<Option<i64>, StoreError> {
+    /// When the next message of a destination is due, and when it was written.
+    pub(crate) fn next_due(&self, destination: &str) -> Result<Option<(i64, i64)>, StoreError> {
         // Not `min`: in this order the index leads to the answer at once, however much waits.
-        let sql = format!("SELECT due_ms {HEADS} ORDER BY due_ms, seq LIMIT 1");
-        Ok(self.select(&sql, [destination], |row| row.get(0))?.pop())
+        let sql = format!("SELECT due_ms, created_ms {HEADS} ORDER BY due_ms, seq LIMIT 1");
+        Ok(self.select(&sql, [destination], |row| Ok((row.get(0)?, row.get(1)?)))?.pop())
     }
 
     /// The destinations that messages wait for.
@@ -287,7 +300,7 @@ impl Outbox {
         write().map_err(|e| StoreError::from_sqlite(&self.path, e))
     }
 
-    /// Writes down when a destination's breaker lets the next probe through; `None`: it is closed.
+    /// Writes down when a destination that is left alone is tried again ([`NEVER`]: it is gone); `None`: it is not left alone.
     pub(crate) fn record_breaker(&self, name: &str, probe_ms: Option<i64>, now_ms: i64) -> Result<(), StoreError> {
         let result = match probe_ms {
             Some(probe_ms) => self.db.execute(
@@ -300,10 +313,41 @@ impl Outbox {
         result.map(|_| ()).map_err(|e| self.wrap(e))
     }
 
-    /// The destinations whose breaker is open: five requests in a row have failed. With the time since when it is, ms.
-    pub fn open_breakers(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let sql = "SELECT destination, opened_ms FROM breaker ORDER BY destination";
-        self.select(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    /// The destinations that are left alone.
+    pub fn left_alone(&self) -> Result<Vec<LeftAlone>, StoreError> {
+        let sql = "SELECT destination, opened_ms, probe_ms FROM breaker ORDER BY destination";
+        self.select(sql, [], |row| {
+            Ok(LeftAlone { destination: row.get(0)?, since_ms: row.get(1)?, gone: row.get::<_, i64>(2)? == NEVER })
+        })
+    }
+
+    /// How long the sender has been at work for a destination, as far as it is written down, ms.
+    pub(crate) fn worked_ms(&self, destination: &str) -> Result<i64, StoreError> {
+        let worked = self.select("SELECT worked_ms FROM lane WHERE destination = ?1", [destination], |row| row.get(0));
+        Ok(worked?.pop().unwrap_or_default())
+    }
+
+    /// Writes that down, and gives up what was written no later than `before` by it. Returns how many messages.
+    pub(crate) fn record_work(
+        &mut self,
+        destination: &str,
+        worked_ms: i64,
+        before: Option<i64>,
+        now_ms: i64,
+    ) -> Result<usize, StoreError> {
+        let db = &mut self.db;
+        let mut write = || {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO lane (destination, worked_ms) VALUES (?1, ?2)",
+                params![destination, worked_ms],
+            )?;
+            let sql = "UPDATE outbox SET state = 'dead', done_ms = ?3 WHERE destination = ?1 AND state = 'pending' AND worked_ms <= ?2";
+            let dead = before.map_or(Ok(0), |before| transaction.execute(sql, params![destination, before, now_ms]))?;
+            transaction.commit()?;
+            Ok(dead)
+        };
+        write().map_err(|e| StoreError::from_sqlite(&self.path, e))
     }
 
     fn list(&self, state: &str) -> Result<Vec<Entry>, StoreError> {
@@ -327,7 +371,8 @@ impl Outbox {
 
 const COLUMNS: &str =
     "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error, batch";
-const REVIVE: &str = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL";
+const REVIVE: &str = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL,
+     worked_ms = coalesce((SELECT worked_ms FROM lane WHERE lane.destination = outbox.destination), 0)";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
+use crate::lock;
 
 /// The file in the state directory.
 pub(crate) const FILE: &str = "state.db";
@@ -113,7 +114,7 @@ const MIGRATIONS: &[&str] = &[
         error       TEXT       -- NULL: delivered
     );
     CREATE INDEX attempt_message ON attempt (message);
-    -- Destinations that are left alone since five requests in a row have failed.
+    -- Destinations that are left alone, and when each is tried again; never: it said that it is gone.
     CREATE TABLE breaker (
         destination TEXT PRIMARY KEY,
         opened_ms   INTEGER NOT NULL,
@@ -165,13 +166,43 @@ const MIGRATIONS: &[&str] = &[
     UPDATE outbox SET alert = json_set(alert, '$.incident', 'inc_' || substr(json_extract(alert, '$.id'), 5))
         WHERE json_valid(alert);
 ",
+    "
+    -- How long the sender has been at work for a destination, ms: a clock that stands still while nothing runs, and that no jump of
+    -- the machine's moves. A message's age is counted by it; `worked_ms` is what it showed when the message was written.
+    CREATE TABLE lane (
+        destination TEXT PRIMARY KEY,
+        worked_ms   INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    ALTER TABLE outbox ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
-/// Opens the state file in `dir`, creating or upgrading it.
+/// Opens the state file in `dir`. One of an older version is upgraded, unless another process has the lock: it may be the older
+/// program, still at work.
 pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
+    let mut db = connect(dir)?;
+    let path = dir.join(FILE);
+    if !missing_steps(&db, &path)?.is_empty() {
+        let _lock = lock::take(dir).map_err(|e| match e {
+            StoreError::InUse { .. } => StoreError::Older { path: path.clone() },
+            other => other,
+        })?;
+        migrate(&mut db, &path)?;
+    }
+    Ok(db)
+}
+
+/// The same for who has the lock, creating the file.
+pub(crate) fn open_locked(dir: &Path) -> Result<Connection, StoreError> {
+    let mut db = connect(dir)?;
+    migrate(&mut db, &dir.join(FILE))?;
+    Ok(db)
+}
+
+fn connect(dir: &Path) -> Result<Connection, StoreError> {
     let path = dir.join(FILE);
     let wrap = |e| StoreError::from_sqlite(&path, e);
-    let mut db = Connection::open(&path).map_err(wrap)?;
+    let db = Connection::open(&path).map_err(wrap)?;
     // The engine and the sender write the same file: neither waits longer than the other's commit.
     db.busy_timeout(Duration::from_secs(10)).map_err(wrap)?;
     db.pragma_update(None, "journal_mode", "wal").map_err(wrap)?;
@@ -180,7 +211,6 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "journal_size_limit", 64 << 20).map_err(wrap)?;
     // All that a commit uses.
     db.set_prepared_statement_cache_capacity(32);
-    migrate(&mut db, &path)?;
     Ok(db)
 }
 
@@ -192,23 +222,20 @@ pub(crate) fn check_integrity(db: &Connection, dir: &Path) -> Result<(), StoreEr
     if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path, detail: verdict }) }
 }
 
+/// The steps to the newest version.
+fn missing_steps(db: &Connection, path: &Path) -> Result<&'static [&'static str], StoreError> {
+    let version: i64 =
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| StoreError::from_sqlite(path, e))?;
+    let steps = usize::try_from(version).ok().and_then(|v| MIGRATIONS.get(v..));
+    steps.ok_or_else(|| StoreError::Newer { path: path.to_owned(), version, known: MIGRATIONS.len() })
+}
+
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let wrap = |e| StoreError::from_sqlite(path, e);
-    let known = MIGRATIONS.len();
-    let missing_steps = |db: &Connection| {
-        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(wrap)?;
-        let steps = usize::try_from(version).ok().and_then(|v| MIGRATIONS.get(v..));
-        steps.ok_or_else(|| StoreError::Newer { path: path.to_owned(), version, known })
-    };
-    // Who only reads must not wait for who writes.
-    if missing_steps(db)?.is_empty() {
-        return Ok(());
-    }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
-    // Asked again: another connection may have been faster.
-    for step in missing_steps(&transaction)? {
+    for step in missing_steps(&transaction, path)? {
         transaction.execute_batch(step).map_err(wrap)?;
     }
-    transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(wrap)?;
     transaction.commit().map_err(wrap)
 }

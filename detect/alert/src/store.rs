@@ -5,7 +5,7 @@
 //! Large values of checkpoint rows are written to a file beside it first: see [`crate::segments`].
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
@@ -17,6 +17,7 @@ use crate::failpoint::{Step, reach};
 use crate::finding::Finding;
 use crate::ledger;
 use crate::lifecycle::{Episode, Lifecycle};
+use crate::lock;
 use crate::routing::Route;
 use crate::schema;
 use crate::segments::{Segment, Segments};
@@ -68,8 +69,8 @@ pub struct Store {
 impl Store {
     /// Opens or creates the state in `dir`, which is this process's until the store is dropped.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let lock = lock(dir)?;
-        let db = schema::open(dir)?;
+        let lock = lock::take(dir)?;
+        let db = schema::open_locked(dir)?;
         schema::check_integrity(&db, dir)?;
         let path = dir.join(schema::FILE);
         let listed = checkpoint::listed(&db).map_err(|e| StoreError::from_sqlite(&path, e))?;
@@ -152,7 +153,7 @@ impl Store {
         Ok(self.episodes()?.into_iter().map(|e| e.alert).collect())
     }
 
-    /// The destinations that the sender leaves alone since five requests in a row have failed.
+    /// The destinations that the sender leaves alone: see [`crate::outbox::LeftAlone`].
     pub fn failing_destinations(&self) -> Result<Vec<String>, StoreError> {
         let read = || {
             let mut select = self.db.prepare_cached("SELECT destination FROM breaker ORDER BY destination")?;
@@ -190,21 +191,6 @@ impl Store {
 
     fn wrap(&self, source: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, source)
-    }
-}
-
-/// Creates the directory, for this user only (it will hold log lines), and takes the lock in it.
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let wrap = |source| StoreError::Directory { dir: dir.to_owned(), source };
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(dir).map_err(wrap)?;
-    let file = File::options().create(true).append(true).open(dir.join("state.lock")).map_err(wrap)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(wrap(source)),
     }
 }
 

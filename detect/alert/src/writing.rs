@@ -139,8 +139,9 @@ fn add(db: &Transaction<'_>, alert: &Alert, route: &Route, now_ms: i64) -> rusql
     let status = alert.status.name();
     db.prepare_cached(
         "INSERT INTO outbox
-             (id, destination, queue, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
+             (id, destination, queue, fingerprint, episode_start, sequence, status, alert, created_ms, due_ms, worked_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce((SELECT worked_ms FROM lane WHERE destination = ?2), 0))
+         ON CONFLICT (id) DO NOTHING",
     )?
     .execute(params![
         id,

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::{Result, bail};
 use serde_json::{Map, json};
 use tripline_alert::deliver::{Timeouts, send_once};
-use tripline_alert::outbox::{Again, Attempt, Entry, Kept};
+use tripline_alert::outbox::{Again, Attempt, Entry, Kept, LeftAlone};
 use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
 
 use super::Outcome;
@@ -110,8 +110,13 @@ fn list(outbox: &Outbox, all: bool, format: Format) -> Result<()> {
     }
     let mut out = io::stdout();
     writeln!(out, "{table}")?;
-    for (destination, since) in outbox.open_breakers()? {
-        writeln!(out, "{destination} is left alone since {}: five requests in a row have failed", clock(since))?;
+    for LeftAlone { destination, since_ms, gone } in outbox.left_alone()? {
+        let why = if gone {
+            "it has answered 410, gone; it is tried again when tripline run starts"
+        } else {
+            "hardly a request was answered; it is tried now and then"
+        };
+        writeln!(out, "{destination} is left alone since {}: {why}", clock(since_ms))?;
     }
     Ok(())
 }

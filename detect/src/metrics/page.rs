@@ -20,7 +20,7 @@ pub struct Alerts {
     pub open: Vec<(String, u64)>,
     /// Messages that wait.
     pub outbox: Vec<OutboxFigures>,
-    /// Destinations that are left alone since five requests in a row have failed.
+    /// Destinations that are left alone.
     pub failing: Vec<String>,
     /// What became of tries, by destination.
     pub tries: BTreeMap<String, Outcome>,
@@ -204,7 +204,8 @@ impl Scrape {
             let open = alerts.failing.contains(destination);
             (vec![("destination", destination.as_str())], f64::from(u8::from(open)))
         });
-        let help = "Whether a destination is left alone since five requests in a row have failed";
+        let help =
+            "Whether a destination is left alone since hardly a request was answered, or since it said that it is gone";
         page.gauge("tripline_destination_breaker_open", help, open)?;
         let tries = alerts.tries.iter().flat_map(|(destination, outcome)| {
             let Outcome { delivered, retrying, dead, refused, .. } = *outcome;

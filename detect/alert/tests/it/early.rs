@@ -97,6 +97,20 @@ fn those_that_wait_fire_in_order() {
     assert_eq!(told, [life(0), life(20), life(40)].concat()[1..]);
 }
 
+/// However far event time goes at once, each end comes at its time, those of the episodes that waited, too.
+#[test]
+fn what_waited_is_over_at_its_time() {
+    let of = |client, start, end, settled| Finding { quiet: 0, ..early(client, start, end, settled) };
+    let mut lifecycle = Lifecycle::default();
+    for finding in [of("192.0.2.1", 0, 10, 7), of("192.0.2.1", 21, 31, 22), of("192.0.2.2", 35, 45, 40)] {
+        lifecycle.observe(finding);
+    }
+    let told = lifecycle.step(Vec::new(), Some(1_000 * MINUTE));
+    let told: Vec<_> = told.iter().map(|c| (c.alert.status, c.alert.window.start / MINUTE)).collect();
+    let [firing, resolved] = [Status::Firing, Status::Resolved];
+    assert_eq!(told, [(resolved, 0), (firing, 21), (resolved, 21), (resolved, 35)]);
+}
+
 /// A state file of a program that knew no early findings.
 #[test]
 fn episodes_of_before_still_load() {

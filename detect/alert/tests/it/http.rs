@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use tripline_alert::outbox::Again;
+use tripline_alert::outbox::{Again, LeftAlone};
 use tripline_alert::{Destination, Outbox, Outcome, Sender, Settings, Store, Timeouts};
 
 use crate::support::{Received, Receiver, commit, destination, empty, finding, now_ms, secret, settings, with_header};
@@ -71,6 +71,8 @@ async fn status_times_policy() {
     assert_eq!(setup.sender.deliver_due(i64::MAX).await, Outcome::default(), "nothing is sent to it any more");
     assert_eq!(receiver.received().len(), 1);
     assert_eq!(setup.outbox().pending().unwrap()[0].attempts, 0, "and the message is kept");
+    assert_eq!(setup.outbox().left_alone().unwrap(), [left_alone(T0, true)], "which the other destinations are told");
+    assert_eq!(setup.store.failing_destinations().unwrap(), ["soc"]);
 }
 
 /// Which client a message is about.
@@ -135,7 +137,7 @@ async fn a_receiver_that_fails_is_left_alone_and_no_message_pays_for_it() {
     setup.store.commit(&commit((2..=20).map(|n| finding(&format!("192.0.2.{n}"), 0, 5)).collect(), 5, T0)).unwrap();
     // Eight at a time: five open the breaker, three were under way.
     assert_eq!(setup.sender.deliver_due(T0).await.retrying, 8);
-    assert_eq!(setup.outbox().open_breakers().unwrap(), [("soc".to_owned(), T0)]);
+    assert_eq!(setup.outbox().left_alone().unwrap(), [left_alone(T0, false)]);
     let mut now = T0;
     for pause_s in [30, 60, 120, 240, 480, 600, 600] {
         assert_eq!(setup.sender.deliver_due(now + pause_s * 1_000 - 1).await, Outcome::default());
@@ -147,13 +149,50 @@ async fn a_receiver_that_fails_is_left_alone_and_no_message_pays_for_it() {
     down.store(false, Ordering::Relaxed);
     now += 600_000;
     assert_eq!(setup.sender.deliver_due(now).await.delivered, 20, "all of it once a probe succeeds");
-    assert_eq!(setup.outbox().open_breakers().unwrap(), []);
+    assert_eq!(setup.outbox().left_alone().unwrap(), []);
+}
 
-    // What is three days old is given up at last.
-    down.store(true, Ordering::Relaxed);
+fn left_alone(since_ms: i64, gone: bool) -> LeftAlone {
+    LeftAlone { destination: "soc".into(), since_ms, gone }
+}
+
+/// What a receiver that is down for three days was not told is given up: counted by the time in which it was tried, and not by a
+/// clock that jumps or a machine that was off.
+#[tokio::test]
+async fn three_days_of_vain_tries_end_and_a_jump_of_the_clock_is_not_days() {
+    const DAY: i64 = 86_400_000;
+    let receiver = Receiver::with_status(503).await;
+    let mut setup = Setup::new(receiver.destination("soc"), Timeouts::default());
+    setup.store.commit(&commit((2..=9).map(|n| finding(&format!("192.0.2.{n}"), 0, 5)).collect(), 5, T0)).unwrap();
+    let mut now = T0;
+    let pending = |setup: &Setup| setup.outbox().pending().unwrap().len();
+    // At work for so long, look by look.
+    let work = async |setup: &mut Setup, now: &mut i64, ms: i64| {
+        let end = *now + ms;
+        while *now < end {
+            *now += 60_000;
+            setup.sender.deliver_due(*now).await;
+        }
+    };
+    work(&mut setup, &mut now, DAY).await;
+    // The clock jumps, the machine sleeps, nothing runs.
+    now += 400 * DAY;
+    work(&mut setup, &mut now, DAY).await;
+    now += 30 * DAY;
+    setup.sender = Sender::new(&setup.store, vec![receiver.destination("soc")], Timeouts::default()).unwrap();
     setup.store.commit(&commit(vec![finding("192.0.2.99", 0, 5)], 5, now)).unwrap();
-    let outcome = setup.sender.deliver_due(now + 3 * 86_400_000).await;
-    assert_eq!(outcome.dead, 1);
+    // A new process has to find out again that the receiver is down.
+    work(&mut setup, &mut now, DAY / 2).await;
+    assert_eq!((pending(&setup), setup.outbox().dead_letters().unwrap().len()), (10, 0));
+    work(&mut setup, &mut now, DAY).await;
+    assert_eq!((pending(&setup), setup.outbox().dead_letters().unwrap().len()), (1, 9), "but the newest");
+    let so_far = setup.sender.tries().so_far();
+    assert_eq!(so_far["soc"].dead, 9);
+    // Revived, they have three days again.
+    let letter = setup.outbox().dead_letters().unwrap().remove(0);
+    assert!(setup.outbox().retry(&letter.id, now).unwrap());
+    work(&mut setup, &mut now, DAY / 2).await;
+    assert_eq!(pending(&setup), 2);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod figures;
 mod grouping;
 mod http;
 mod incidents;
+mod interleaving;
 mod lifecycle;
 mod secrets;
 mod segments;

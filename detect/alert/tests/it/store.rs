@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use tripline_alert::desk::Desk;
 use tripline_alert::{Alert, Commit, Delete, Entry, Outbox, Put, Store, StoreError};
 
 use crate::support::{commit, finding};
@@ -20,8 +21,9 @@ pub(crate) fn sql(dir: &Path, sql: &str) {
     rusqlite::Connection::open(dir.join("state.db")).unwrap().execute_batch(sql).unwrap();
 }
 
-/// What the newest version of the state file has that the one before had not, undone.
+/// What later versions of the state file have that the third had not, undone.
 pub(crate) const TO_VERSION_3: &str = "
+    DROP TABLE lane; ALTER TABLE outbox DROP COLUMN worked_ms;
     DROP TRIGGER outbox_forgets; DROP INDEX outbox_queue; DROP INDEX outbox_batch; DROP INDEX outbox_told; DROP TABLE turn;
     ALTER TABLE outbox DROP COLUMN queue; ALTER TABLE outbox DROP COLUMN batch;
     CREATE INDEX outbox_queue ON outbox (destination, fingerprint, seq) WHERE state = 'pending';
@@ -91,6 +93,21 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     sql(dir.path(), "PRAGMA user_version = 99");
     let error = Store::open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+/// The program was replaced by a newer one and still runs: who looks at its alerts with the new one must not change its tables.
+#[test]
+fn only_who_has_the_lock_upgrades() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    sql(dir.path(), "DROP TABLE lane; ALTER TABLE outbox DROP COLUMN worked_ms; PRAGMA user_version = 4");
+    for error in [Outbox::open(dir.path()).unwrap_err(), Desk::open(dir.path()).unwrap_err()] {
+        assert!(matches!(error, StoreError::Older { .. }), "{error}");
+        assert!(error.to_string().contains("restart"), "{error}");
+    }
+    drop(store);
+    Desk::open(dir.path()).unwrap();
+    Store::open(dir.path()).unwrap();
 }
 
 #[test]
