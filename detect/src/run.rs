@@ -94,12 +94,13 @@ pub async fn run(
     rules: Reloader,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
+    // Before anything is read or written.
+    let destinations = destinations(config)?;
     let board = Arc::new(Board::default());
     let _listening = listen(config, &board).await?;
     let started = Instant::now();
     let engine = engine.with_stopwatch(Stopwatch::new(move || started.elapsed()));
     let mut follower = Follower::start(config, engine, exceptions, rules, shutdown.clone(), Arc::clone(&board))?;
-    let destinations = destinations(config)?;
     if destinations.is_empty() {
         tracing::warn!("no [[destination]] in the config: alerts are logged and stored, but not sent");
     }

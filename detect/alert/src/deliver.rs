@@ -95,16 +95,25 @@ pub struct Tested {
     pub attempt: Attempt,
 }
 
-/// Sends an alert to a destination once, past the outbox.
-pub async fn send_once(
+/// Sends states of an alert to a destination, once each, past the outbox, until one is not delivered.
+pub async fn try_out(
     destination: Destination,
-    alert: &Alert,
+    states: &[Alert],
     timeouts: Timeouts,
     now_ms: i64,
-) -> Result<Tested, DestinationError> {
-    let id = alert.webhook_id(&destination.name);
+) -> Result<Vec<Tested>, DestinationError> {
     let transport = Transport::new(destination, timeouts)?;
-    Ok(Tested { attempt: lane::try_once(&transport, &id, alert, now_ms).await, id })
+    let mut tested = Vec::new();
+    for alert in states {
+        let id = alert.webhook_id(&transport.destination().name);
+        let attempt = lane::try_once(&transport, &id, alert, now_ms).await;
+        let failed = attempt.error.is_some();
+        tested.push(Tested { id, attempt });
+        if failed {
+            break;
+        }
+    }
+    Ok(tested)
 }
 
 impl Sender {

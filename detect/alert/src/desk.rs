@@ -116,11 +116,7 @@ const COLUMNS: &str = "state, changed_ms, told, withheld, acknowledged_ms, ackno
 impl Desk {
     /// Opens the state in `dir`, which `tripline run` has created.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join(schema::FILE);
-        if let Err(source) = path.metadata() {
-            return Err(StoreError::Directory { dir: dir.to_owned(), source });
-        }
-        Ok(Self { db: schema::open(dir)?, path })
+        Ok(Self { db: schema::open(dir)?, path: dir.join(schema::FILE) })
     }
 
     /// Alerts, those of an incident together, the newest change first.

@@ -16,6 +16,12 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is none, and this is not who makes it.
+    #[error("there is no state in {} yet: tripline run makes it", dir.display())]
+    NoState {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Another process holds the lock.
     #[error("another tripline is running with the state directory {}; stop it, or give this one a [state] dir of its own", dir.display())]
     InUse {
@@ -87,6 +93,7 @@ impl StoreError {
                 )
             ),
             Self::Directory { .. }
+            | Self::NoState { .. }
             | Self::InUse { .. }
             | Self::Damaged { .. }
             | Self::Newer { .. }

@@ -338,11 +338,14 @@ async fn post(transport: &Transport, id: &str, alerts: &[Alert], now_ms: i64) ->
     Try { result, duration_ms: i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX) }
 }
 
-/// One try outside the lane.
+/// One try outside the lane, for somebody who looks at it: the error has what the receiver wrote.
 pub(crate) async fn try_once(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Attempt {
     let Try { result, duration_ms } = post(transport, id, std::slice::from_ref(alert), now_ms).await;
+    let (verdict, mut error) = meaning(&result);
+    if let Some(line) = result.as_ref().ok().and_then(|reply| transport.shown(reply)) {
+        error = format!("{error}: {line}");
+    }
     let status = result.as_ref().ok().map(|reply| reply.status);
-    let (verdict, error) = meaning(&result);
     let error = (verdict != Verdict::Delivered).then_some(error);
     Attempt { started_ms: now_ms, duration_ms, status, error }
 }

@@ -32,6 +32,8 @@ pub struct Entry {
     pub destination: String,
     /// The alert's fingerprint.
     pub fingerprint: String,
+    /// The alert's id, for as long as the content is kept.
+    pub alert: Option<String>,
     /// The alert's status: `firing`, `updated` or `resolved`.
     pub status: String,
     /// The alert's sequence number.
@@ -139,11 +141,7 @@ const CALLED: &str = "(id = ?1 OR batch = ?1 OR batch = (SELECT batch FROM outbo
 impl Outbox {
     /// Opens the state in `dir`, which a [`crate::Store`] has created.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join(schema::FILE);
-        if let Err(source) = path.metadata() {
-            return Err(StoreError::Directory { dir: dir.to_owned(), source });
-        }
-        Ok(Self { db: schema::open(dir)?, path })
+        Ok(Self { db: schema::open(dir)?, path: dir.join(schema::FILE) })
     }
 
     /// Messages still to be sent, in order.
@@ -165,7 +163,7 @@ impl Outbox {
     /// other begins so.
     pub fn message(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let sql = format!("SELECT {COLUMNS}, alert FROM outbox WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2");
-        let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(11)?)))?;
+        let mut found = self.select(&sql, [id], |row| Ok((entry(row)?, row.get(12)?)))?;
         let Some((entry, content)) = (if found.len() == 1 { found.pop() } else { None }) else { return Ok(None) };
         let sql = "SELECT started_ms, duration_ms, status, error FROM attempt WHERE message = ?1 ORDER BY rowid";
         let attempts = self.select(sql, [entry.batch.as_ref().unwrap_or(&entry.id)], |row| {
@@ -370,7 +368,8 @@ impl Outbox {
 }
 
 const COLUMNS: &str =
-    "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error, batch";
+    "id, destination, fingerprint, status, sequence, state, attempts, created_ms, due_ms, last_error, batch,
+     CASE WHEN json_valid(alert) THEN json_extract(alert, '$.id') END AS alert_id";
 const REVIVE: &str = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, due_ms = ?2, done_ms = NULL,
      worked_ms = coalesce((SELECT worked_ms FROM lane WHERE lane.destination = outbox.destination), 0)";
 
@@ -387,6 +386,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         due_ms: row.get(8)?,
         last_error: row.get(9)?,
         batch: row.get(10)?,
+        alert: row.get(11)?,
     })
 }
 

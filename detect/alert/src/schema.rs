@@ -1,5 +1,6 @@
 //! The state file: where it is, how it is opened, and its tables, by version.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -177,11 +178,15 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// Opens the state file in `dir`. One of an older version is upgraded, unless another process has the lock: it may be the older
+/// Opens the state file in `dir`, which a [`crate::Store`] has created. One of an older version is upgraded, unless another process has the lock: it may be the older
 /// program, still at work.
 pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
-    let mut db = connect(dir)?;
     let path = dir.join(FILE);
+    path.metadata().map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => StoreError::NoState { dir: dir.to_owned() },
+        _ => StoreError::Directory { dir: dir.to_owned(), source },
+    })?;
+    let mut db = connect(dir)?;
     if !missing_steps(&db, &path)?.is_empty() {
         let _lock = lock::take(dir).map_err(|e| match e {
             StoreError::InUse { .. } => StoreError::Older { path: path.clone() },

@@ -44,6 +44,8 @@ pub(crate) struct Transport {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    /// How the body begins.
+    pub(crate) text: String,
 }
 
 impl Transport {
@@ -94,10 +96,8 @@ impl Transport {
         }
         let response = post.body(request.body).send().await.map_err(|e| self.describe(e))?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let reply = Reply { status: response.status().as_u16(), retry_after };
         // The status decides: a body that hangs or breaks off changes nothing.
-        drain(response).await;
-        Ok(reply)
+        Ok(Reply { status: response.status().as_u16(), retry_after, text: begin(response).await })
     }
 
     /// The receiver's key, unless it stands in the body.
@@ -105,6 +105,18 @@ impl Transport {
         let Destination { key, style, .. } = &self.destination;
         let key = key.as_ref().filter(|_| style.needs() != Needs::Key)?;
         HeaderValue::from_str(key.as_str()).ok()
+    }
+
+    /// What a receiver wrote, for whoever tries it out: a line, unless it repeats what is secret.
+    pub(crate) fn shown(&self, reply: &Reply) -> Option<String> {
+        let Destination { url, key, .. } = &self.destination;
+        let parts = url.path_segments().into_iter().flatten().map(str::to_owned);
+        let parts = parts.chain(url.query_pairs().map(|(_, value)| value.into_owned()));
+        // (what is shorter is no secret)
+        let secrets = parts.chain(key.iter().map(|key| key.as_str().to_owned())).filter(|text| text.len() >= 8);
+        let line = reply.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let fine = !line.is_empty() && !secrets.into_iter().any(|secret| line.contains(&secret));
+        fine.then(|| line.chars().take(200).collect())
     }
 
     fn describe(&self, error: reqwest::Error) -> String {
@@ -118,17 +130,18 @@ impl Transport {
 }
 
 /// Reads the body to its end or [`MAX_REPLY`], whichever comes first.
-async fn drain(mut response: Response) {
-    let mut read = 0;
-    while read < MAX_REPLY {
+async fn begin(mut response: Response) -> String {
+    let mut read = Vec::new();
+    while read.len() < MAX_REPLY {
         match response.chunk().await {
-            Ok(Some(chunk)) => read += chunk.len(),
-            Ok(None) | Err(_) => return,
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk[..chunk.len().min(MAX_REPLY)]),
+            Ok(None) | Err(_) => break,
         }
     }
+    String::from_utf8_lossy(&read).into_owned()
 }
 
-/// The innermost cause says most: "Connection refused", "certificate has expired".
+/// What went wrong: "Connection refused", "certificate has expired". That it was in sending a request is known.
 fn explain(error: &(dyn Error + 'static)) -> String {
     let mut causes = vec![error.to_string()];
     let mut error = error;
@@ -137,6 +150,10 @@ fn explain(error: &(dyn Error + 'static)) -> String {
         error = cause;
     }
     causes.dedup();
+    let says_nothing = |cause: &String| cause == "error sending request" || cause.starts_with("client error (");
+    if !causes.iter().all(says_nothing) {
+        causes.retain(|cause| !says_nothing(cause));
+    }
     let text = causes.join(": ");
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }

@@ -128,11 +128,17 @@ pub fn main() -> ExitCode {
         // Whoever reads our output has had enough: no error.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            let text = format!("{e:#}");
+            let text = explain(&e);
             eprintln!("{}{text}", if text.starts_with("error:") { "" } else { "error: " });
             ExitCode::from(2)
         }
     }
+}
+
+/// What went wrong, and of its causes those that this does not say already.
+fn explain(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

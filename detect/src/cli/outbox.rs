@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Result, bail};
 use serde_json::{Map, json};
-use tripline_alert::deliver::{Timeouts, send_once};
+use tripline_alert::deliver::{Tested, Timeouts, try_out};
 use tripline_alert::outbox::{Again, Attempt, Entry, Kept, LeftAlone};
 use tripline_alert::{Finding, Handling, Lifecycle, Outbox, Phase, Severity, Window};
 
@@ -49,7 +49,7 @@ enum Command {
         /// The message's id
         id: String,
     },
-    /// Send a test alert to a destination, once, past the outbox
+    /// Send a test alert and its end to a destination, once, past the outbox
     SendTest {
         /// The destination's name in the config
         destination: String,
@@ -100,7 +100,7 @@ fn list(outbox: &Outbox, all: bool, format: Format) -> Result<()> {
         table.add_row([
             entry.id.clone(),
             entry.destination.clone(),
-            format!("{} {}", entry.status, entry.sequence),
+            what(entry),
             entry.state.clone(),
             entry.attempts.to_string(),
             clock(entry.created_ms),
@@ -130,7 +130,7 @@ fn show(outbox: &Outbox, id: &str, format: Format) -> Result<()> {
         return json_lines(&[json!({"message": entry, "attempts": attempts, "alert": alert})]);
     }
     let mut out = io::stdout();
-    writeln!(out, "{} to {}: {} {}", entry.id, entry.destination, entry.status, entry.sequence)?;
+    writeln!(out, "{} to {}: {}", entry.id, entry.destination, what(&entry))?;
     writeln!(out, "state      {}, written {}", entry.state, clock(entry.created_ms))?;
     let mut table = table(&["try", "at (UTC)", "status", "took", "result"]);
     for (n, Attempt { started_ms, duration_ms, status, error }) in attempts.iter().enumerate() {
@@ -147,6 +147,12 @@ fn show(outbox: &Outbox, id: &str, format: Format) -> Result<()> {
         writeln!(out, "next try   {}", next(&entry))?;
     }
     Ok(())
+}
+
+/// Which state of which alert, as far as that is still known.
+fn what(entry: &Entry) -> String {
+    let alert = entry.alert.as_ref().map(|id| format!(" of {}", id.get(..14).unwrap_or(id)));
+    format!("{} {}{}", entry.status, entry.sequence, alert.unwrap_or_default())
 }
 
 fn next(entry: &Entry) -> String {
@@ -181,15 +187,33 @@ async fn send_test(state: &StateArgs, name: &str) -> Result<Outcome> {
         evidence: Vec::new(),
         handling: Handling::default(),
     };
-    let Some(alert) = Lifecycle::default().observe(finding) else { bail!("there is no test alert") };
-    let tested = send_once(destination, &alert, Timeouts::default(), now).await?;
+    let changes = Lifecycle::default().step(vec![finding], Some(us.saturating_add(1)));
+    // It ends at once: nobody has to tidy up after a test.
+    let states: Vec<_> = changes.into_iter().map(|change| change.alert).collect();
+    let tested = try_out(destination, &states, Timeouts::default(), now).await?;
     if state.format == Format::Json {
-        json_lines(&[json!({"message": tested.id, "attempt": tested.attempt})])?;
+        json_lines(&tested.iter().map(|t| json!({"message": t.id, "attempt": t.attempt})).collect::<Vec<_>>())?;
     }
-    let Attempt { status, duration_ms, error, .. } = &tested.attempt;
+    let Some(Tested { attempt: Attempt { status, duration_ms, error, .. }, .. }) = tested.last() else {
+        bail!("there is no test alert");
+    };
     match error {
-        None => eprintln!("delivered in {duration_ms} ms: {name} answered {}", status.unwrap_or_default()),
-        Some(error) => bail!("not delivered: {} (after {duration_ms} ms)", plain(error, 300)),
+        None => eprintln!("delivered: {name} answered {} in {duration_ms} ms", status.unwrap_or_default()),
+        Some(error) => {
+            bail!("not delivered: {} (after {duration_ms} ms){}", plain(error, 400), status.map_or("", hint));
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// What to look at when a receiver answers so.
+fn hint(status: u16) -> &'static str {
+    match status {
+        300..=399 => "; redirects are not followed: give the URL that it leads to",
+        401 | 403 => "; does it know this secret or key?",
+        404 | 405 | 410 => "; is this the URL's right path, and a webhook that still is?",
+        400 | 413 | 415 | 422 => "; is this its style?",
+        429 => "; it asks for a pause: see per_minute",
+        _ => "",
+    }
 }

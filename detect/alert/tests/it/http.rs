@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use tripline_alert::deliver::try_out;
 use tripline_alert::outbox::{Again, LeftAlone};
 use tripline_alert::{Destination, Outbox, Outcome, Sender, Settings, Store, Timeouts};
 
@@ -377,4 +378,19 @@ async fn the_signature_is_what_standard_webhooks_says() {
     }
     let other = standardwebhooks::Webhook::new(&format!("whsec_{}", "QUJE".repeat(10))).unwrap();
     other.verify(&got.body, &got.headers).unwrap_err();
+}
+
+/// Who tries a destination out is told what the receiver wrote, unless that repeats what is secret.
+#[tokio::test]
+async fn a_test_shows_the_reply() {
+    for (reply, shown) in [("no such\n\u{1b}[2Jchannel", true), ("no webhook at /T0/canary-canary", false)] {
+        let answer = move |_, _: &_| async move { (axum::http::StatusCode::NOT_FOUND, reply).into_response() };
+        let receiver = Receiver::start(answer).await;
+        let url = format!("http://{}/T0/canary-canary", receiver.address);
+        let alert = tripline_alert::Lifecycle::default().observe(finding("192.0.2.1", 0, 5)).unwrap();
+        let tested = try_out(destination("soc", &url), &[alert], Timeouts::default(), T0).await.unwrap();
+        let error = tested[0].attempt.error.clone().unwrap();
+        let line = if shown { ": no such \u{1b}[2Jchannel" } else { "" };
+        assert_eq!(error, format!("the receiver answered 404{line}"));
+    }
 }

@@ -72,7 +72,7 @@ fn spaces_do_not_mix_and_deletes_come_first() {
 fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("a/b");
-    assert!(matches!(Outbox::open(&state), Err(StoreError::Directory { .. })));
+    assert!(matches!(Outbox::open(&state), Err(StoreError::NoState { .. })));
     let store = Store::open(&state).unwrap();
     let error = Store::open(&state).unwrap_err();
     assert!(error.to_string().contains("another tripline is running"), "{error}");
