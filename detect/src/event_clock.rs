@@ -33,6 +33,11 @@ impl EventClock {
         self.mark(&files, rows_came, now, bound)
     }
 
+    /// Where event time was when lines came last, µs.
+    pub fn heard(&self) -> Option<i64> {
+        self.last_row.map(|(_, mark)| mark)
+    }
+
     fn mark(&mut self, files: &[FileStatus], rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
         let bound = bound.unwrap_or(i64::MAX);
         let newest = |f: &FileStatus| f.newest_ts.map(|ts| ts.min(bound));

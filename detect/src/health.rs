@@ -128,6 +128,12 @@ impl Health {
         notices
     }
 
+    /// Whether every source that ever had lines is silent: that nothing is found says nothing then.
+    pub fn all_silent(&self) -> bool {
+        let mut known = self.sources.iter().filter(|s| s.heard.is_some()).peekable();
+        known.peek().is_some() && known.all(|s| s.silent_since.is_some() && !s.fresh)
+    }
+
     /// A finding for each silent source and the minutes of event time that ended at or before `watermark` since the last call.
     pub fn findings(&mut self, watermark: i64) -> Vec<Finding> {
         let end = watermark.div_euclid(MINUTE).saturating_mul(MINUTE);
@@ -281,7 +287,9 @@ mod tests {
         let told = wait(&mut health, NOW, 60);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].0 == 15 && told[0].1.contains("/logs/a: no lines for 15 min"), "{told:?}");
+        assert!(health.all_silent());
         health.heard(0);
+        assert!(!health.all_silent());
         let told = health.look(NOW + 61 * MINUTE, &[file(Some(NOW + 61 * MINUTE), true)]);
         assert!(
             told.len() == 1 && told[0].level == Level::Info && told[0].text.contains("after 1 h 1 min"),
@@ -295,6 +303,7 @@ mod tests {
         let mut off = health("off", &[]);
         off.heard(0);
         assert!(wait(&mut off, NOW, 600).is_empty());
+        assert!(!off.all_silent());
         let mut empty = health("1m", &[]);
         for minute in 0..600 {
             assert!(empty.look(NOW + minute * MINUTE, &[]).is_empty());

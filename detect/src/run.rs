@@ -381,6 +381,7 @@ impl Follower {
             deletes: leftovers.into_iter().chain(deletes).map(|key| Delete::Key { space: ENGINE, key }).collect(),
             findings,
             watermark: Some(self.engine.closed_to()).filter(|&w| w > i64::MIN),
+            heard: self.clock.heard().filter(|_| self.health.all_silent()),
             now_ms: now_ms(),
             destinations: self.destinations.clone(),
         };

@@ -98,6 +98,11 @@ impl Alert {
         short_id("alr_", &json!([fingerprint, episode_start]))
     }
 
+    /// Whether it is Tripline's about itself: a silent source, a rule in trouble.
+    pub(crate) fn is_own(&self) -> bool {
+        self.rule.starts_with("tripline/")
+    }
+
     /// The `webhook-id` of this state of the alert at one destination: unchanged across retries, crashes and replays.
     pub fn webhook_id(&self, destination: &str) -> String {
         short_id("msg_", &json!([destination, self.fingerprint, self.episode_start, self.sequence]))

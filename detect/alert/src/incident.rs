@@ -13,8 +13,6 @@ use crate::finding::hash;
 
 /// Columns that tell one campaign from another.
 const SHARED: [&str; 5] = ["client", "cohort", "route", "session", "user"];
-/// Tripline's alerts about itself are no campaigns.
-const OWN_RULES: &str = "tripline/";
 
 /// When an incident began (event time, µs), and its id.
 pub(crate) type Incident = (i64, String);
@@ -60,7 +58,8 @@ impl Incidents {
 
 /// What an alert may have in common with others. Hashes: values may be long.
 fn traits(alert: &Alert) -> Vec<String> {
-    if alert.rule.starts_with(OWN_RULES) {
+    // Those about itself are no campaigns.
+    if alert.is_own() {
         return Vec::new();
     }
     let says_something = |v: &&Value| !v.is_null() && v.as_str() != Some("");

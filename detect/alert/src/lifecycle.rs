@@ -11,6 +11,9 @@
 //! cut into batches would decide whether the next window belongs to it. (This takes the windows of a rule to be of one
 //! length. Only an edit of the rule breaks that, and then at most one episode is split in two.)
 //!
+//! That no lines come is not quiet: while every source is silent event time passes with the clock, so that windows close, but no
+//! alert is over by that ([`Lifecycle::heard_until`]), except Tripline's about itself.
+//!
 //! Sequence numbers count the findings of an episode in that order, `resolved` is the last: with the windows given, every
 //! alert's id, sequence and content is given. [`Lifecycle::step`] takes care of the order within a batch.
 //!
@@ -66,6 +69,8 @@ pub struct Lifecycle {
     /// Nothing becomes due while the watermark is at or before this.
     next_due: Option<i64>,
     incidents: Incidents,
+    /// See [`Lifecycle::heard_until`].
+    heard: Option<i64>,
 }
 
 /// An open alert and what decides over its future. Serialisable: this is what the store keeps.
@@ -123,6 +128,11 @@ impl Lifecycle {
         self.open.get(fingerprint)
     }
 
+    /// All sources are silent since this event time, µs: what would be over after it stays open. `None`: lines come.
+    pub fn heard_until(&mut self, heard: Option<i64>) {
+        self.heard = heard;
+    }
+
     /// Takes the findings of one batch, in any order, then the watermark that let their windows close.
     pub fn step(&mut self, findings: Vec<Finding>, watermark: Option<i64>) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -167,14 +177,16 @@ impl Lifecycle {
         if self.next_due.is_none_or(|due| watermark <= due) {
             return told;
         }
-        let over = self.open.iter().filter(|(_, e)| e.over_at() < watermark);
+        let heard = self.heard.unwrap_or(i64::MAX);
+        let is_over = |e: &Episode| e.over_at() < if e.alert.is_own() { watermark } else { watermark.min(heard) };
+        let over = self.open.iter().filter(|(_, e)| is_over(e));
         let mut over: BTreeSet<(i64, String)> = over.map(|(f, e)| (e.over_at(), f.clone())).collect();
         while let Some((_, fingerprint)) = over.pop_first() {
             let Some(mut episode) = self.open.remove(&fingerprint) else { continue };
             let waited = std::mem::take(&mut episode.waiting);
             told.push(Change::to_notify(self.resolve(episode)));
             told.extend(waited.into_iter().filter_map(|finding| self.record(finding)));
-            let next = self.open.get(&fingerprint).map(Episode::over_at).filter(|&at| at < watermark);
+            let next = self.open.get(&fingerprint).filter(|e| is_over(e)).map(Episode::over_at);
             over.extend(next.map(|at| (at, fingerprint)));
         }
         self.resolved.retain(|_, end| *end >= Self::forgotten_before(watermark));

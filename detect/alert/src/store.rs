@@ -41,6 +41,8 @@ pub struct Commit {
     pub findings: Vec<Finding>,
     /// How far event time is, µs: windows that end at or before it have told their findings.
     pub watermark: Option<i64>,
+    /// Where event time was when the last source fell silent, µs; `None`: lines come. See [`Lifecycle::heard_until`].
+    pub heard: Option<i64>,
     /// The wall clock, ms since 1970.
     pub now_ms: i64,
     /// The destinations that get the alerts.

@@ -25,6 +25,7 @@ pub(crate) fn write(
     storm: u32,
 ) -> rusqlite::Result<Vec<Alert>> {
     let mut writing = Writing { db, commit, ledger: Ledger::new(db, commit.now_ms, storm)?, written: Vec::new() };
+    lifecycle.heard_until(commit.heard);
     let at = commit.watermark.unwrap_or(i64::MIN);
     let ended = asked.iter().filter_map(|id| lifecycle.resolve_by_hand(id, at)).collect();
     writing.add(ended, lifecycle)?;

@@ -45,6 +45,8 @@ fn request(notification: &Notification<'_>) -> serde_json::Result<Request> {
             "severity": severity(alert.severity),
             "timestamp": time::to_text(alert.detected_at),
             "class": inert(&alert.rule, 200),
+            // By which PagerDuty can make one incident of a campaign.
+            "group": alert.incident,
             "custom_details": details,
         },
     }))

@@ -154,6 +154,26 @@ fn an_episode_fires_updates_and_resolves() {
     assert_eq!(lifecycle.open().count(), 0);
 }
 
+/// An attacker who blinds the logs does not end the alert; lines that come again do, at the time at which it was over.
+#[test]
+fn no_lines_are_not_quiet() {
+    let mut lifecycle = Lifecycle::default();
+    lifecycle.observe(finding("192.0.2.1", 0, 5));
+    let own = Finding { rule: "tripline/source-silent".into(), ..finding("logs", 0, 5) };
+    lifecycle.observe(own);
+    lifecycle.heard_until(Some(10 * MINUTE));
+    let over = lifecycle.advance(1_000 * MINUTE);
+    assert_eq!(over.iter().map(|a| a.rule.as_str()).collect::<Vec<_>>(), ["tripline/source-silent"]);
+    assert_eq!(lifecycle.advance(2_000 * MINUTE), []);
+    lifecycle.heard_until(None);
+    let over = lifecycle.advance(2_001 * MINUTE);
+    assert_eq!(over.iter().map(|a| (a.status, a.detected_at)).collect::<Vec<_>>(), [(Status::Resolved, 20 * MINUTE)]);
+    // What was over while lines still came ends.
+    lifecycle.observe(finding("192.0.2.2", 2_000, 2_005));
+    lifecycle.heard_until(Some(2_100 * MINUTE));
+    assert_eq!(lifecycle.advance(3_000 * MINUTE).len(), 1);
+}
+
 #[test]
 fn a_window_that_closes_late_belongs_where_it_lies() {
     let mut lifecycle = Lifecycle::default();
