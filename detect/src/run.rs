@@ -136,6 +136,8 @@ struct Follower {
     tailer: Tailer,
     patterns: Vec<String>,
     destinations: Vec<Route>,
+    /// Rules that a reload took away, until the next commit.
+    removed_rules: Vec<String>,
     waker: Option<Waker>,
     clock: EventClock,
     committed_watermark: i64,
@@ -221,6 +223,7 @@ impl Follower {
             tailer: Tailer::new(sources, positions.values().cloned().collect()),
             started: Instant::now(),
             destinations: routes(config)?,
+            removed_rules: Vec::new(),
             waker: None,
             clock: EventClock::new(&config.sources).map_err(RunError::Config)?,
             positions,
@@ -293,6 +296,7 @@ impl Follower {
         let before = std::mem::replace(&mut self.exceptions, setup.exceptions);
         self.exceptions.count_on(&before);
         self.rewrite = true;
+        self.removed_rules.clone_from(&rules.removed);
         tracing::warn!(?rules, ?lookups, "rules or lookups have changed and are in use");
         Ok(())
     }
@@ -381,6 +385,7 @@ impl Follower {
             deletes: leftovers.into_iter().chain(deletes).map(|key| Delete::Key { space: ENGINE, key }).collect(),
             findings,
             watermark: Some(self.engine.closed_to()).filter(|&w| w > i64::MIN),
+            removed_rules: std::mem::take(&mut self.removed_rules),
             heard: self.clock.heard().filter(|_| self.health.all_silent()),
             now_ms: now_ms(),
             destinations: self.destinations.clone(),

@@ -31,6 +31,18 @@ impl Status {
     }
 }
 
+/// Why an alert is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Nothing more was found for a while.
+    Quiet,
+    /// A person said so.
+    Manual,
+    /// Its rule is no longer there.
+    RuleRemoved,
+}
+
 /// A webhook's `data`, and a line of `scan --format json`. Times in JSON are RFC 3339, UTC; here they are µs since 1970.
 ///
 /// Its JSON is at most [`crate::alert::MAX_BYTES`]; what had to go for that is said by `truncated`.
@@ -49,6 +61,9 @@ pub struct Alert {
     pub severity: Severity,
     /// Where in its life.
     pub status: Status,
+    /// Why it is over, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<Ended>,
     /// What it is about.
     pub entity: BTreeMap<String, Value>,
     /// The window that `values` are of: the newest closed one with a finding, or a newer one that is still open.

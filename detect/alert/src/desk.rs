@@ -28,8 +28,10 @@ pub struct Record {
     pub alert: Alert,
     /// When it was written down.
     pub changed_ms: i64,
-    /// Whether any state was ever put into the outbox.
+    /// Whether any state was to be sent.
     pub told: bool,
+    /// The destinations that took any: it is in the outbox for them.
+    pub destinations: Vec<String>,
     /// Why the newest state was not, if it was not.
     pub withheld: Option<String>,
     /// When somebody took care of it.
@@ -111,7 +113,8 @@ impl Verdict {
     }
 }
 
-const COLUMNS: &str = "state, changed_ms, told, withheld, acknowledged_ms, acknowledged_by, verdict, verdict_by, note";
+const COLUMNS: &str = "state, changed_ms, told, withheld, acknowledged_ms, acknowledged_by, verdict, verdict_by, note,
+    (SELECT group_concat(destination, ' ') FROM told WHERE told.alert = alert.id)";
 
 impl Desk {
     /// Opens the state in `dir`, which `tripline run` has created.
@@ -259,6 +262,8 @@ impl Desk {
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let state: String = row.get(0)?;
     let verdict: Option<String> = row.get(6)?;
+    // (a name has no blanks)
+    let names: Option<String> = row.get(9)?;
     Ok(Record {
         alert: serde_json::from_str(&state)
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.into()))?,
@@ -270,5 +275,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         verdict: verdict.as_deref().and_then(Verdict::from_name),
         verdict_by: row.get(7)?,
         note: row.get(8)?,
+        destinations: names.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
     })
 }

@@ -50,7 +50,7 @@ mod trim;
 mod writing;
 
 pub use address::Network;
-pub use alert::{Alert, Status};
+pub use alert::{Alert, Ended, Status};
 pub use checkpoint::{Checkpoint, CheckpointRow, Delete, LostRow, Put};
 pub use deliver::{Outcome, Sender, Timeouts, Waker};
 pub use destination::{Destination, DestinationError, Settings, Style};

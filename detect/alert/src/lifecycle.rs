@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Status};
+use crate::alert::{Alert, Ended, Status};
 use crate::finding::{Finding, Phase};
 use crate::incident::Incidents;
 use crate::json;
@@ -195,15 +195,15 @@ impl Lifecycle {
         told
     }
 
-    /// Ends the open episode of an alert because a person says so, at `at` (event time, µs). Windows that overlap its last one
+    /// Ends the open episode of an alert although it may go on, at `at` (event time, µs). Windows that overlap its last one
     /// are part of what was resolved and fire nothing; later ones begin the next episode.
-    pub fn resolve_by_hand(&mut self, alert_id: &str, at: i64) -> Option<Change> {
+    pub fn end(&mut self, alert_id: &str, why: Ended, at: i64) -> Option<Change> {
         let fingerprint = self.open.iter().find(|(_, e)| e.alert.id == alert_id).map(|(f, _)| f.clone())?;
         let episode = self.open.remove(&fingerprint)?;
         self.resolved.insert(fingerprint, episode.end().saturating_add(episode.longest));
         self.next_due = self.open.values().map(Episode::over_at).min();
         let detected_at = at.max(episode.alert.detected_at);
-        let alert = episode.resolve();
+        let alert = episode.resolve(why);
         Some(Change::to_notify(Alert { detected_at, ..alert }))
     }
 
@@ -257,7 +257,7 @@ impl Lifecycle {
 
     fn resolve(&mut self, episode: Episode) -> Alert {
         self.resolved.insert(episode.alert.fingerprint.clone(), episode.end());
-        episode.resolve()
+        episode.resolve(Ended::Quiet)
     }
 }
 
@@ -295,6 +295,7 @@ impl Episode {
             title: finding.title,
             severity: finding.severity,
             status: Status::Firing,
+            resolved_by: None,
             entity: finding.entity,
             window,
             provisional,
@@ -391,10 +392,10 @@ impl Episode {
         !forgotten && keep_recent(&mut self.recent_ends, end)
     }
 
-    fn resolve(self) -> Alert {
+    fn resolve(self, why: Ended) -> Alert {
         let detected_at = self.over_at();
         let sequence = self.alert.sequence + 1;
-        Alert { status: Status::Resolved, detected_at, sequence, ..self.alert }
+        Alert { status: Status::Resolved, resolved_by: Some(why), detected_at, sequence, ..self.alert }
     }
 }
 

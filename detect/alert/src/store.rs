@@ -39,6 +39,8 @@ pub struct Commit {
     pub puts: Vec<Put>,
     /// What the windows that closed in this step found, in any order.
     pub findings: Vec<Finding>,
+    /// Rules that are no longer there: their alerts are over.
+    pub removed_rules: Vec<String>,
     /// How far event time is, µs: windows that end at or before it have told their findings.
     pub watermark: Option<i64>,
     /// Where event time was when the last source fell silent, µs; `None`: lines come. See [`Lifecycle::heard_until`].

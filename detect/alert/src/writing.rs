@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::alert::{Alert, Status};
+use crate::alert::{Alert, Ended, Status};
 use crate::grouping::{Grouping, Turn};
 use crate::json;
 use crate::ledger::Ledger;
@@ -27,7 +27,11 @@ pub(crate) fn write(
     let mut writing = Writing { db, commit, ledger: Ledger::new(db, commit.now_ms, storm)?, written: Vec::new() };
     lifecycle.heard_until(commit.heard);
     let at = commit.watermark.unwrap_or(i64::MIN);
-    let ended = asked.iter().filter_map(|id| lifecycle.resolve_by_hand(id, at)).collect();
+    let removed = lifecycle.open().filter(|alert| commit.removed_rules.contains(&alert.rule));
+    let removed = removed.map(|alert| (&alert.id, Ended::RuleRemoved));
+    let over: Vec<_> =
+        asked.iter().map(|id| (id, Ended::Manual)).chain(removed).map(|(id, why)| (id.clone(), why)).collect();
+    let ended = over.iter().filter_map(|(id, why)| lifecycle.end(id, *why, at)).collect();
     writing.add(ended, lifecycle)?;
     for group in in_order(commit.findings.clone()) {
         let changes = lifecycle.take(group, commit.watermark);

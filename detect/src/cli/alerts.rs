@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context, Result, bail};
 use tripline_alert::desk::{Desk, Filter, Record, Verdict};
-use tripline_alert::{Silence, Status};
+use tripline_alert::{Ended, Silence, Status};
 
 use super::Outcome;
 use super::output::{plain, time, value};
@@ -72,6 +72,9 @@ enum Command {
         /// For how long, such as 2h
         #[arg(long = "for", value_name = "DURATION")]
         duration: String,
+        /// From when, such as 2026-03-02T22:00:00Z; now, if it is left out
+        #[arg(long, value_name = "TIME")]
+        from: Option<jiff::Timestamp>,
         /// Why
         #[arg(long)]
         reason: String,
@@ -143,14 +146,14 @@ pub async fn main(args: Args) -> Result<Outcome> {
             }
         }
         Command::Precision => precision(&desk, format)?,
-        Command::Silence { matchers, duration, reason, by } => {
+        Command::Silence { matchers, duration, from, reason, by } => {
             let length = duration::parse_us(&duration).map_err(anyhow::Error::msg)?;
-            let now = now_ms();
+            let starts_ms = from.map_or_else(now_ms, jiff::Timestamp::as_millisecond);
             let silence = Silence {
                 number: 0,
                 matchers: Silence::matchers(&matchers)?,
-                starts_ms: now,
-                ends_ms: now.saturating_add(length / 1_000),
+                starts_ms,
+                ends_ms: starts_ms.saturating_add(length / 1_000),
                 author: by.name()?,
                 reason,
                 hits: 0,
@@ -225,7 +228,12 @@ fn show(record: &Record, format: Format) -> Result<()> {
     line("id", &alert.id)?;
     line("incident", &alert.incident)?;
     line("rule", &plain(&alert.rule, 200))?;
-    line("status", alert.status.name())?;
+    let why = alert.resolved_by.map_or("", |why| match why {
+        Ended::Quiet => ": nothing more was found",
+        Ended::Manual => " by hand",
+        Ended::RuleRemoved => ": its rule is gone",
+    });
+    line("status", &format!("{}{why}", alert.status.name()))?;
     let end = if alert.status == Status::Resolved { time(alert.detected_at) } else { "goes on".into() };
     line("time (UTC)", &format!("{} to {end}, {} findings", time(alert.first_seen), alert.findings))?;
     let handling = &alert.handling;
@@ -234,7 +242,12 @@ fn show(record: &Record, format: Format) -> Result<()> {
             line(name, &plain(text, 500))?;
         }
     }
-    line("sent", if record.told { "yes" } else { "no" })?;
+    let sent = match record.destinations.as_slice() {
+        [] if record.told => "no: no destination takes it".to_owned(),
+        [] => "no".to_owned(),
+        names => format!("to {}", names.join(", ")),
+    };
+    line("sent", &sent)?;
     match remark(record) {
         text if text.is_empty() => {}
         text => line("", &text)?,
@@ -272,12 +285,13 @@ fn silences(silences: &[Silence], format: Format) -> Result<()> {
     if format == Format::Json {
         return json_lines(silences);
     }
-    let mut table = table(&["number", "matches", "until (UTC)", "by", "reason", "withheld"]);
+    let mut table = table(&["number", "matches", "from (UTC)", "until (UTC)", "by", "reason", "withheld"]);
     for silence in silences {
         let matchers: Vec<_> = silence.matchers.iter().map(|(name, v)| format!("{name}={v}")).collect();
         table.add_row([
             silence.number.to_string(),
             plain(&matchers.join(" "), 200),
+            time(silence.starts_ms.saturating_mul(1_000)),
             time(silence.ends_ms.saturating_mul(1_000)),
             plain(&silence.author, 60),
             plain(&silence.reason, 120),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, json};
 use tripline_alert::deliver::{Tested, Timeouts, try_out};
 use tripline_alert::outbox::{Again, Attempt, Entry, Kept, LeftAlone};
@@ -37,7 +37,7 @@ enum Command {
     },
     /// Try dead letters again
     Retry {
-        /// Their ids
+        /// Their ids, or the begin of them
         #[arg(required_unless_present = "all")]
         ids: Vec<String>,
         /// All of them
@@ -46,7 +46,7 @@ enum Command {
     },
     /// Send again, under its old id, what was delivered within a day or is a dead letter
     Replay {
-        /// The message's id
+        /// The message's id, or its begin
         id: String,
     },
     /// Send a test alert and its end to a destination, once, past the outbox
@@ -69,15 +69,16 @@ pub async fn main(args: Args) -> Result<Outcome> {
         Command::Retry { ids, all } => {
             let ids = if all { outbox.dead_letters()?.into_iter().map(|e| e.id).collect() } else { ids };
             for id in &ids {
-                if !outbox.retry(id, now_ms())? {
+                let whole = message(&outbox, id)?.entry.id;
+                if !outbox.retry(&whole, now_ms())? {
                     bail!("there is no dead letter {id:?}; `tripline outbox list` lists them");
                 }
             }
             eprintln!("{} due now; tripline run looks every 30 s", ids.len());
         }
-        Command::Replay { id } => match outbox.replay(&id, now_ms())? {
+        Command::Replay { id } => match outbox.replay(&message(&outbox, &id)?.entry.id, now_ms())? {
             Again::Due => eprintln!("due now; tripline run looks every 30 s"),
-            Again::Unknown => bail!("there is no message {id:?}; `tripline outbox list --all` lists them"),
+            Again::Unknown => bail!("there is no message {id:?} any more"),
             Again::NotNow => bail!("the message {id} is still to be sent"),
             Again::Forgotten => bail!("the message {id} was delivered more than a day ago: its content is not kept"),
         },
@@ -121,10 +122,15 @@ fn list(outbox: &Outbox, all: bool, format: Format) -> Result<()> {
     Ok(())
 }
 
+/// The message that an id, or its begin, names.
+fn message(outbox: &Outbox, id: &str) -> Result<Kept> {
+    outbox.message(id)?.with_context(|| {
+        format!("no message, or more than one, begins with {id:?}; `tripline outbox list --all` lists them")
+    })
+}
+
 fn show(outbox: &Outbox, id: &str, format: Format) -> Result<()> {
-    let Some(Kept { entry, content, attempts }) = outbox.message(id)? else {
-        bail!("no message, or more than one, begins with {id:?}; `tripline outbox list --all` lists them");
-    };
+    let Kept { entry, content, attempts } = message(outbox, id)?;
     if format == Format::Json {
         let alert = content.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
         return json_lines(&[json!({"message": entry, "attempts": attempts, "alert": alert})]);

@@ -21,7 +21,7 @@ const WIDTH: usize = 1_000;
 const MAX_VALUES: usize = 100;
 /// Names that may be followed by `.NAME`.
 const OBJECTS: [&str; 3] = ["entity", "values", "window"];
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "headline",
     "summary",
     "webhook_id",
@@ -31,6 +31,7 @@ const NAMES: [&str; 28] = [
     "title",
     "severity",
     "status",
+    "resolved_by",
     "entity",
     "window",
     "provisional",

@@ -1,7 +1,7 @@
 //! What is sent and what is withheld, and what people do with alerts beside a running process.
 
 use tripline_alert::desk::{Desk, DeskError, Filter, Precision, Verdict};
-use tripline_alert::{Commit, Finding, Handling, Mode, Outbox, Phase, Route, Severity, Silence, Status, Store};
+use tripline_alert::{Commit, Ended, Finding, Handling, Mode, Outbox, Phase, Route, Severity, Silence, Status, Store};
 
 use crate::store::{TO_VERSION_3, sql};
 use crate::support::{MINUTE, commit, finding};
@@ -210,6 +210,7 @@ fn resolving_by_hand_is_done_by_who_has_the_episode() {
     assert!(!desk(&dir).is_resolving(&id).unwrap());
     let record = desk(&dir).show(&id).unwrap();
     assert_eq!((record.alert.status, record.note.as_deref()), (Status::Resolved, Some("a partner")));
+    assert_eq!(record.alert.resolved_by, Some(Ended::Manual));
     assert_eq!(queued(&dir), ["firing", "firing", "resolved"]);
     store.commit(&commit(vec![finding(&client, 11, 16)], 16, T0)).unwrap();
     assert_eq!(queued(&dir).last().unwrap(), "firing");
@@ -217,6 +218,21 @@ fn resolving_by_hand_is_done_by_who_has_the_episode() {
     assert_eq!(desk(&dir).precision().unwrap(), [expected]);
     assert!(matches!(desk(&dir).show("alr_"), Err(DeskError::Ambiguous(_))));
     assert!(matches!(desk(&dir).show("alr_none"), Err(DeskError::Unknown(_))));
+}
+
+#[test]
+fn a_rule_that_is_gone_takes_its_alerts_along() {
+    let (dir, mut store) = open();
+    let findings = vec![of("pack/gone", finding("192.0.2.1", 0, 5)), of("pack/stays", finding("192.0.2.1", 0, 5))];
+    store.commit(&commit(findings, 5, 0)).unwrap();
+    store.commit(&Commit { removed_rules: vec!["pack/gone".into()], ..commit(vec![], 6, 1) }).unwrap();
+    let alert = desk(&dir).list(&Filter { rule: Some("pack/gone".into()), ..ALL }).unwrap().remove(0).alert;
+    assert_eq!(
+        (alert.status, alert.resolved_by, alert.detected_at),
+        (Status::Resolved, Some(Ended::RuleRemoved), 6 * MINUTE)
+    );
+    assert_eq!(store.open_alerts().unwrap().len(), 1);
+    assert_eq!(queued(&dir).len(), 3, "its end is sent");
 }
 
 #[test]
