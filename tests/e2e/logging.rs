@@ -13,7 +13,7 @@ use tripline_tests::program::Process;
 use tripline_tests::{debian, repository, tripline};
 
 /// The fenced blocks of a section: the server's config, and the source.
-fn section(name: &str) -> (String, String) {
+pub(crate) fn section(name: &str) -> (String, String) {
     let text = fs::read_to_string(repository::root().join("docs/logging.md")).expect("the page");
     let section = text.split("\n## ").find(|s| s.starts_with(&format!("{name}\n"))).expect("the section");
     let blocks: Vec<&str> = section.split("\n```").skip(1).step_by(2).collect();
@@ -21,7 +21,7 @@ fn section(name: &str) -> (String, String) {
     (inside(blocks[0]) + "\n", inside(blocks[1]) + "\n")
 }
 
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
 }
 

@@ -21,6 +21,7 @@ mod logging;
 mod lookups;
 mod metrics;
 mod networks;
+mod odd_requests;
 mod parse;
 mod privacy;
 mod routes;
