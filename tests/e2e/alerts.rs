@@ -103,6 +103,22 @@ fn a_destination_that_fails_is_told_to_the_others() {
     terminate(process);
 }
 
+/// Nothing will ever say that it is over.
+#[test]
+fn a_rule_that_is_taken_away_takes_its_alerts_along() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let process = site.run();
+    an_hour(&site, 9, "192.0.2.7");
+    let firing = wait_for(&receiver, "alert.firing", "192.0.2.7");
+    std::fs::remove_file(site.path().join("rules/count/rule.sql")).expect("the rule");
+    process.wait_to_say("have changed and are in use");
+    site.append("access.log", combined(at(10 * 3600 + 100), "192.0.2.250", "GET /", 200));
+    let over = wait_for(&receiver, "alert.resolved", "192.0.2.7");
+    assert_eq!((&over.alert()["id"], &over.alert()["resolved_by"]), (&firing.alert()["id"], &"rule-removed".into()));
+    terminate(process);
+}
+
 /// Who takes what, and since when: from the history, with what it cannot know.
 #[test]
 fn an_incidents_scope_reaches_back_to_where_it_began() {

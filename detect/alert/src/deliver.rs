@@ -13,7 +13,8 @@ use crate::alert::Alert;
 use crate::destination::{Destination, DestinationError, Fault};
 use crate::error::StoreError;
 use crate::figures::Tries;
-use crate::lane::{self, Lane};
+use crate::flight::try_once;
+use crate::lane::Lane;
 use crate::outbox::{Attempt, Fate, Outbox};
 use crate::store::Store;
 pub use crate::transport::Timeouts;
@@ -106,7 +107,7 @@ pub async fn try_out(
     let mut tested = Vec::new();
     for alert in states {
         let id = alert.webhook_id(&transport.destination().name);
-        let attempt = lane::try_once(&transport, &id, alert, now_ms).await;
+        let attempt = try_once(&transport, &id, alert, now_ms).await;
         let failed = attempt.error.is_some();
         tested.push(Tested { id, attempt });
         if failed {

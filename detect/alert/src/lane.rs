@@ -3,19 +3,22 @@
 //! Messages of one fingerprint go one after the other, in order, others side by side. A receiver is spared by its
 //! `Retry-After`, by a breaker and by a token bucket ([`crate::breaker`]).
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
-use tracing::Instrument as _;
 
-use crate::alert::Alert;
 use crate::breaker::{Breaker, Bucket, Turn};
 use crate::deliver::{Clock, Outcome};
 use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::failpoint::{Step, reach};
 use crate::figures::Tries;
+use crate::flight::{Failure, Try, meaning, send};
 use crate::outbox::{Attempt, Fate, Message, NEVER, Outbox, Recorded};
 use crate::retry::{MAX_RETRY_AFTER_MS, Verdict, next_try_ms, retry_after_ms};
 use crate::transport::{Reply, Transport};
@@ -23,7 +26,7 @@ use crate::transport::{Reply, Transport};
 /// The most alerts in one message, where a style takes several.
 const BATCH: u32 = 500;
 /// The most requests to one destination at a time.
-const SIDE_BY_SIDE: u32 = 8;
+const SIDE_BY_SIDE: usize = 8;
 /// The outbox is looked at no less often than this: somebody else may have changed it, or the clock was set.
 const LOOK_EVERY_MS: i64 = 30_000;
 /// How long to wait when the state file cannot be read or written.
@@ -38,11 +41,17 @@ const RECORD_WORK_MS: i64 = 600_000;
 /// A clock that goes back by more than this was set, ms.
 const SET_BACK_MS: i64 = 10_000;
 
+/// A request under way: when it began, ms; the message; what came of it.
+type Flight = Pin<Box<dyn Future<Output = (i64, Message, Try)> + Send>>;
+
 /// One destination.
 #[derive(Debug)]
 pub(crate) struct Lane {
     outbox: Outbox,
-    transport: Transport,
+    transport: Arc<Transport>,
+    under_way: FuturesUnordered<Flight>,
+    /// The queues that they are of: no other message of these may go.
+    busy: BTreeSet<String>,
     breaker: Breaker,
     bucket: Bucket,
     /// What the state file knows of the breaker.
@@ -83,7 +92,9 @@ impl Lane {
             unrecorded: Vec::new(),
             gone: false,
             tries,
-            transport,
+            under_way: FuturesUnordered::new(),
+            busy: BTreeSet::new(),
+            transport: Arc::new(transport),
         })
     }
 
@@ -108,37 +119,42 @@ impl Lane {
     async fn work(mut self, mut wake: watch::Receiver<()>, mut shutdown: watch::Receiver<bool>, clock: Clock) {
         while !*shutdown.borrow() {
             wake.mark_unchanged();
-            let pause = match self.round(clock()).await {
-                Ok(outcome) if outcome != Outcome::default() => continue,
-                Ok(_) => self.until_next(clock()),
+            let pause = match self.start(clock()) {
+                Ok(()) => self.until_next(clock()),
                 Err(e) => self.complain(&e),
             };
             tokio::select! {
                 () = ended(&mut shutdown) => break,
                 _ = wake.changed() => {}
+                Some(done) = self.under_way.next() => { self.finish_all(done, clock()); }
                 () = tokio::time::sleep(pause) => {}
             }
         }
         self.deliver_due(clock()).await;
     }
 
+    /// Sends what is due, and waits for what is under way. Every message that was tried is then delivered, dead, or due later.
     pub(crate) async fn deliver_due(&mut self, now_ms: i64) -> Outcome {
         let mut total = Outcome::default();
         loop {
-            match self.round(now_ms).await {
-                Ok(outcome) if outcome == Outcome::default() => return total,
-                Ok(outcome) => total.add(outcome),
-                Err(e) => {
+            let started = self.start(now_ms);
+            let done = self.under_way.next().await;
+            let ended = done.is_none();
+            total.add(done.map_or_else(Outcome::default, |done| self.finish_all(done, now_ms)));
+            match started {
+                Ok(()) if ended => return total,
+                Err(e) if ended => {
                     self.complain(&e);
                     total.store_errors += 1;
                     return total;
                 }
+                _ => {}
             }
         }
     }
 
-    /// Sends some of what is due. Every message that was tried is then delivered, dead, or due later, so that rounds at one time end.
-    async fn round(&mut self, now_ms: i64) -> Result<Outcome, StoreError> {
+    /// Begins to send what may be sent.
+    fn start(&mut self, now_ms: i64) -> Result<(), StoreError> {
         self.record(now_ms)?;
         if now_ms < self.last_ms.saturating_sub(SET_BACK_MS) {
             self.set_right(now_ms)?;
@@ -146,42 +162,68 @@ impl Lane {
         self.worked_ms += now_ms.saturating_sub(self.last_ms).clamp(0, LONGEST_ROUND_MS);
         self.last_ms = now_ms;
         self.give_up_old(now_ms)?;
-        let limit = SIDE_BY_SIDE.min(self.breaker.allows(now_ms)).min(self.bucket.allows(now_ms));
-        if self.gone || now_ms < self.paused_until_ms || limit == 0 {
-            return Ok(Outcome::default());
+        let limit = self.free(now_ms);
+        if limit > 0 {
+            let messages = self.due(now_ms, limit)?;
+            self.bucket.take(messages.len(), now_ms);
+            for message in messages {
+                self.busy.insert(message.queue.clone());
+                let transport = Arc::clone(&self.transport);
+                self.under_way.push(Box::pin(async move {
+                    let tried = send(&transport, &message, now_ms).await;
+                    (now_ms, message, tried)
+                }));
+            }
         }
-        let messages = self.due(now_ms, limit)?;
-        self.bucket.take(messages.len(), now_ms);
-        let tries = join_all(messages.iter().map(|m| send(&self.transport, m, now_ms))).await;
-        if !messages.is_empty() {
-            let _ = reach(Step::AfterSend);
+        Ok(())
+    }
+
+    /// How many requests may begin now.
+    fn free(&mut self, now_ms: i64) -> usize {
+        // A probe goes alone.
+        let probes = self.breaker.is_open() && !self.under_way.is_empty();
+        if self.gone || now_ms < self.paused_until_ms || probes {
+            return 0;
         }
-        let mut outcome = Outcome::default();
-        for (message, Try { result, duration_ms }) in messages.into_iter().zip(tries) {
-            let status = result.as_ref().ok().map(|reply| reply.status);
-            let (fate, error) = self.judge(&message, result, now_ms);
-            outcome.count(&fate);
-            let attempt = Attempt { started_ms: now_ms, duration_ms, status, error };
-            self.unrecorded.push(Recorded { id: message.id, fate, attempt: Some(attempt) });
-        }
-        self.tries.add(self.name(), outcome);
-        self.record(now_ms)?;
-        Ok(outcome)
+        let spared = self.breaker.allows(now_ms).min(self.bucket.allows(now_ms));
+        SIDE_BY_SIDE.saturating_sub(self.under_way.len()).min(usize::try_from(spared).unwrap_or(usize::MAX))
     }
 
     /// What may be sent now, at most `limit` messages.
-    fn due(&mut self, now_ms: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    fn due(&mut self, now_ms: i64, limit: usize) -> Result<Vec<Message>, StoreError> {
         let Destination { name, style, .. } = self.transport.destination();
-        let (name, style) = (name.clone(), *style);
         let several = if style.takes_several() { BATCH } else { 1 };
-        let due = self.outbox.due(&name, now_ms, limit, several)?;
-        let next = if due.is_empty() { self.outbox.next_due(&name)? } else { None };
-        // Written while the clock was ahead, which no round has seen.
-        if next.is_some_and(|(_, created_ms)| created_ms > now_ms.saturating_add(SET_BACK_MS)) {
-            self.set_right(now_ms)?;
-            return self.outbox.due(&name, now_ms, limit, several);
+        let due = self.outbox.due(name, now_ms, &self.busy, limit, several)?;
+        let next = if due.is_empty() { self.outbox.next_due(name, &self.busy)? } else { None };
+        // Written while the clock was ahead, which no look has seen.
+        if next.is_none_or(|(_, created_ms)| created_ms <= now_ms.saturating_add(SET_BACK_MS)) {
+            return Ok(due);
         }
-        Ok(due)
+        self.set_right(now_ms)?;
+        self.outbox.due(&self.transport.destination().name, now_ms, &self.busy, limit, several)
+    }
+
+    /// Takes in what came of a request, and of all others that have ended meanwhile.
+    fn finish_all(&mut self, done: (i64, Message, Try), now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut next = Some(done);
+        while let Some(done) = next {
+            outcome.count(&self.finish(done, now_ms));
+            next = self.under_way.next().now_or_never().flatten();
+        }
+        self.tries.add(self.name(), outcome);
+        outcome
+    }
+
+    fn finish(&mut self, (started_ms, message, tried): (i64, Message, Try), now_ms: i64) -> Fate {
+        let _ = reach(Step::AfterSend);
+        self.busy.remove(&message.queue);
+        let Try { result, duration_ms } = tried;
+        let status = result.as_ref().ok().map(|reply| reply.status);
+        let (fate, error) = self.judge(&message, result, now_ms);
+        let attempt = Attempt { started_ms, duration_ms, status, error };
+        self.unrecorded.push(Recorded { id: message.id, fate: fate.clone(), attempt: Some(attempt) });
+        fate
     }
 
     /// The clock was set back, or this is the first look: what is due later than anything can be is due.
@@ -284,12 +326,14 @@ impl Lane {
     }
 
     fn until_next(&mut self, now_ms: i64) -> Duration {
-        let next = match self.outbox.next_due(self.name()) {
-            Ok(next) => next.map_or(NEVER, |(due_ms, _)| due_ms),
+        let probes = self.breaker.is_open() && !self.under_way.is_empty();
+        let next = match self.outbox.next_due(self.name(), &self.busy) {
+            Ok(Some((due_ms, _))) if !self.gone && !probes && self.under_way.len() < SIDE_BY_SIDE => due_ms,
+            // Nothing can begin before something has changed.
+            Ok(_) => NEVER,
             Err(e) => return self.complain(&e),
         };
-        let gone = self.gone.then_some(NEVER);
-        let spared = [self.breaker.next_probe_ms(), self.bucket.next_ms(now_ms), Some(self.paused_until_ms), gone];
+        let spared = [self.breaker.next_probe_ms(), self.bucket.next_ms(now_ms), Some(self.paused_until_ms)];
         let next = spared.into_iter().flatten().fold(next, i64::max);
         let ms = next.saturating_sub(now_ms).clamp(1, LOOK_EVERY_MS);
         Duration::from_millis(ms.unsigned_abs())
@@ -298,64 +342,6 @@ impl Lane {
     fn complain(&self, error: &StoreError) -> Duration {
         tracing::error!(destination = self.name(), "{error}");
         AFTER_STORE_ERROR
-    }
-}
-
-/// Why there is no reply.
-enum Failure {
-    /// The request failed.
-    Unsent(String),
-    /// The message cannot be made into a request.
-    Unreadable(String),
-}
-
-/// What came of a try.
-struct Try {
-    result: Result<Reply, Failure>,
-    duration_ms: i64,
-}
-
-async fn send(transport: &Transport, message: &Message, now_ms: i64) -> Try {
-    match message.alerts.iter().map(|text| serde_json::from_str(text)).collect::<Result<Vec<Alert>, _>>() {
-        Ok(alerts) => post(transport, &message.id, &alerts, now_ms).await,
-        Err(e) => Try {
-            result: Err(Failure::Unreadable(format!("the outbox holds a message that cannot be read: {e}"))),
-            duration_ms: 0,
-        },
-    }
-}
-
-async fn post(transport: &Transport, id: &str, alerts: &[Alert], now_ms: i64) -> Try {
-    let begin = Instant::now();
-    let result = match transport.destination().request(alerts, id, now_ms) {
-        Ok(request) => {
-            let _ = reach(Step::BeforeSend);
-            let span = tracing::debug_span!("delivery", destination = transport.destination().name, id);
-            transport.post(id, now_ms.div_euclid(1_000), request).instrument(span).await.map_err(Failure::Unsent)
-        }
-        Err(e) => Err(Failure::Unreadable(e.to_string())),
-    };
-    Try { result, duration_ms: i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX) }
-}
-
-/// One try outside the lane, for somebody who looks at it: the error has what the receiver wrote.
-pub(crate) async fn try_once(transport: &Transport, id: &str, alert: &Alert, now_ms: i64) -> Attempt {
-    let Try { result, duration_ms } = post(transport, id, std::slice::from_ref(alert), now_ms).await;
-    let (verdict, mut error) = meaning(&result);
-    if let Some(line) = result.as_ref().ok().and_then(|reply| transport.shown(reply)) {
-        error = format!("{error}: {line}");
-    }
-    let status = result.as_ref().ok().map(|reply| reply.status);
-    let error = (verdict != Verdict::Delivered).then_some(error);
-    Attempt { started_ms: now_ms, duration_ms, status, error }
-}
-
-/// What a result means, and how to say it.
-fn meaning(result: &Result<Reply, Failure>) -> (Verdict, String) {
-    match result {
-        Ok(reply) => (Verdict::of_status(reply.status), format!("the receiver answered {}", reply.status)),
-        Err(Failure::Unsent(error)) => (Verdict::Retry, error.clone()),
-        Err(Failure::Unreadable(error)) => (Verdict::Rejected, error.clone()),
     }
 }
 

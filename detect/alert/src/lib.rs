@@ -28,6 +28,7 @@ mod error;
 mod failpoint;
 pub mod figures;
 pub mod finding;
+mod flight;
 mod grouping;
 mod incident;
 pub mod json;

@@ -2,6 +2,7 @@
 //!
 //! A connection of its own to the store's file, for the sender and for the commands that list what is in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, ToSql, TransactionBehavior, params};
@@ -106,6 +107,8 @@ pub(crate) const NEVER: i64 = i64::MAX;
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) id: String,
+    /// Messages of one queue go one after the other.
+    pub(crate) queue: String,
     /// JSON of the alert, or of all that the batch has.
     pub(crate) alerts: Vec<String>,
     pub(crate) attempts: u32,
@@ -191,28 +194,30 @@ impl Outbox {
         Ok(self.db.execute(&revive, params![id, now_ms]).map_err(|e| self.wrap(e))? > 0)
     }
 
-    /// What may be sent now, at most `limit` messages, those first that have been due for longest. Where alerts are grouped, what
-    /// goes in one message is written down first: its id must be the same in every try.
+    /// What may be sent now, at most `limit` messages of queues that are not `busy`, those first that have been due for longest. Where
+    /// alerts are grouped, what goes in one message is written down first: its id must be the same in every try.
     /// `several`: alerts a message, at most.
     pub(crate) fn due(
         &mut self,
         destination: &str,
         now_ms: i64,
-        limit: u32,
+        busy: &BTreeSet<String>,
+        limit: usize,
         several: u32,
     ) -> Result<Vec<Message>, StoreError> {
         let sql = format!(
-            "SELECT id, coalesce(alert, ''), attempts, batch, queue, queue <> fingerprint
+            "SELECT id, coalesce(alert, ''), attempts, queue, batch, queue <> fingerprint
              {HEADS} AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT ?3"
         );
-        let heads = self.select(&sql, params![destination, now_ms, limit], |row| {
-            let message = Message { id: row.get(0)?, alerts: vec![row.get(1)?], attempts: row.get(2)? };
-            Ok((message, row.get::<_, Option<String>>(3)?, row.get::<_, String>(4)?, row.get::<_, bool>(5)?))
+        let heads = self.select(&sql, params![destination, now_ms, limit + busy.len()], |row| {
+            let alerts = vec![row.get(1)?];
+            let message = Message { id: row.get(0)?, alerts, attempts: row.get(2)?, queue: row.get(3)? };
+            Ok((message, row.get::<_, Option<String>>(4)?, row.get::<_, bool>(5)?))
         })?;
         let mut messages = Vec::new();
-        for (message, batch, queue, grouped) in heads {
+        for (message, batch, grouped) in heads.into_iter().filter(|(m, ..)| !busy.contains(&m.queue)).take(limit) {
             let batch = match batch {
-                None if grouped => Some(self.gather(destination, &queue, now_ms, several)?),
+                None if grouped => Some(self.gather(destination, &message.queue, now_ms, several)?),
                 known => known,
             };
             messages.push(match batch {
@@ -269,11 +274,19 @@ impl Outbox {
         self.db.execute(sql, params![destination, now_ms, latest]).map_err(|e| self.wrap(e))
     }
 
-    /// When the next message of a destination is due, and when it was written.
-    pub(crate) fn next_due(&self, destination: &str) -> Result<Option<(i64, i64)>, StoreError> {
+    /// When the next message of a queue that is not `busy` is due, and when it was written.
+    pub(crate) fn next_due(
+        &self,
+        destination: &str,
+        busy: &BTreeSet<String>,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
         // Not `min`: in this order the index leads to the answer at once, however much waits.
-        let sql = format!("SELECT due_ms, created_ms {HEADS} ORDER BY due_ms, seq LIMIT 1");
-        Ok(self.select(&sql, [destination], |row| Ok((row.get(0)?, row.get(1)?)))?.pop())
+        let sql = format!("SELECT due_ms, created_ms, queue {HEADS} ORDER BY due_ms, seq LIMIT ?2");
+        let heads = self.select(&sql, params![destination, busy.len() + 1], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        })?;
+        let next = heads.into_iter().find(|(_, _, queue)| !busy.contains(queue));
+        Ok(next.map(|(due_ms, created_ms, _)| (due_ms, created_ms)))
     }
 
     /// The destinations that messages wait for.

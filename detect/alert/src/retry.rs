@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::finding::hash;
 
-/// How long after the start of a try the next may start, ms; the first is due at once. After the last, about a day
+/// How long after a try the next may start, ms; the first is due at once. After the last, about a day
 /// after the first, the message is a dead letter.
 const DELAYS_MS: [i64; 10] = {
     const S: i64 = 1_000;

@@ -191,6 +191,39 @@ async fn one_that_hangs_delays_none_of_nine_others_and_the_end_comes() {
     assert_eq!(left.iter().filter(|e| e.destination == "hangs").count(), 20);
 }
 
+/// Nor does one request that hangs delay other alerts' at the same receiver: each that is answered makes room for the next.
+#[tokio::test]
+async fn a_request_that_hangs_delays_no_other_alert() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = Receiver::start(move |_, got| {
+        let hangs = got.json()["data"]["entity"]["client"] == "192.0.2.0";
+        tell.send(got.id()).unwrap();
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            empty(200)
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let timeouts = Timeouts { whole: Duration::from_hours(1), drain: Duration::from_secs(1), ..Timeouts::default() };
+    let sender = Sender::new(&store, vec![receiver.destination("soc")], timeouts).unwrap();
+    let clients = (0..40).map(|n| finding(&format!("192.0.2.{n}"), 0, 5));
+    store.commit(&commit(clients.collect(), 1_000, now_ms())).unwrap();
+    let (shutdown, ended) = watch::channel(false);
+    let running = tokio::spawn(sender.run(ended, Arc::new(now_ms)));
+    // All but the end of the one that hangs.
+    for _ in 0..79 {
+        tokio::time::timeout(Duration::from_secs(20), told.recv()).await.unwrap().unwrap();
+    }
+    drop(shutdown);
+    running.await.unwrap();
+    let left = Outbox::open(dir.path()).unwrap().pending().unwrap();
+    assert_eq!(left.iter().map(|e| e.sequence).collect::<Vec<_>>(), [1, 2], "of the one that hangs");
+}
+
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_a_dead_letter_and_blocks_nothing() {
     let receiver = Receiver::with_status(200).await;
