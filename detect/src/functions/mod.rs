@@ -11,15 +11,19 @@ use crate::enrichment::Enrichment;
 
 mod addresses;
 mod asn;
+mod contains_any;
 mod country;
 #[cfg(test)]
 mod explosive;
 mod in_network;
+mod is_bot_agent;
+mod lists;
 mod numeric;
 mod object_part;
 mod robust_z;
 #[cfg(test)]
 mod slt;
+mod subnet;
 mod tails;
 mod whole;
 
@@ -27,12 +31,16 @@ mod whole;
 fn scalars(enrichment: &Arc<Enrichment>) -> Vec<ScalarUDF> {
     let mut all = vec![
         object_part::udf(),
+        contains_any::udf(),
+        is_bot_agent::udf(),
+        subnet::udf(),
         asn::udf(enrichment),
         country::udf(enrichment),
         in_network::udf(enrichment),
         robust_z::udf(),
     ];
     all.extend(tails::all());
+    all.extend(lists::all());
     #[cfg(test)]
     all.push(explosive::udf());
     all
