@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, place_of_bytes};
 use crate::layers::Layers;
 use crate::lookups;
 use crate::routes::{Apis, Route};
-use crate::{duration, enrichment, privacy, routes, size};
+use crate::{budget, duration, enrichment, privacy, routes, size};
 
 use source::Reading;
 pub use source::{Arrival, Source};
@@ -28,6 +28,9 @@ pub struct Config {
     /// The requests that `run` keeps.
     #[serde(default)]
     pub history: History,
+    /// How many false alerts there may be, of rules with a budget.
+    #[serde(default)]
+    pub budget: budget::Settings,
     /// How the rules run.
     #[serde(default)]
     pub engine: EngineLimits,

@@ -5,7 +5,8 @@
 //! 1. [`input`] reads log files in event-time order (what a line is, is `tripline-ingest`'s business).
 //! 2. [`rules`] are SQL files with a header; [`exceptions`] say which rows a rule must not see, [`lookups`] are tables of the
 //!    user's own that rules join, [`enrichment`] what they ask of addresses; [`setup`] puts them together, [`reload`] notices when they change.
-//! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give.
+//! 3. The [`engine`] runs them window by window, with the answer that one query over the whole log would give; [`peers`] groups what
+//!    baselines have learnt, [`budget`] decides how much evidence is enough.
 //! 4. [`finding`] turns a rule's rows into findings, [`evidence`] finds some of the lines that made them again; what becomes of
 //!    those is `tripline-alert`'s business.
 //! 5. [`late`] keeps the rows that came too late, [`health`] tells of silent sources and wrong clocks, [`jump`] of single lines
@@ -19,6 +20,7 @@
 //! Architecture invariants: nothing in `engine` knows files, clocks or destinations. Only `cli` prints.
 
 pub mod baselines;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod destinations;
@@ -44,6 +46,7 @@ pub mod lookups;
 pub mod metrics;
 pub mod openapi;
 pub mod overlap;
+pub mod peers;
 mod persist;
 pub mod privacy;
 pub mod query;

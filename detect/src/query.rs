@@ -15,7 +15,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use tripline_ingest::{LogReader, Mode as ReadMode, Probe, SourceOptions};
 
 use crate::diagnostic::Diagnostic;
@@ -25,6 +25,7 @@ use crate::engine::{FileRows, Keep, baseline, compile};
 use crate::history::read::{ParquetFile, listing, table};
 use crate::input::InputFile;
 use crate::lookups::Lookups;
+use crate::peers::{self, Peers};
 use crate::rules::Rule;
 
 /// Where a batch session reads `requests` from: partitions of [`with_watermark_schema`].
@@ -145,6 +146,7 @@ impl BatchSession {
                 continue;
             }
             let schema = Arc::new(self.plan(rule).await.map_err(explain)?.schema().as_arrow().clone());
+            let schema = Peers::new(rule, &schema)?.map_or(schema, |peers| Arc::clone(peers.schema()));
             let rows = listing(files.iter().map(PathBuf::as_path), schema).map_err(explain)?;
             self.show_baseline(rule, rows).await.map_err(explain)?;
         }
@@ -154,7 +156,15 @@ impl BatchSession {
     async fn add_baseline(&self, rule: &Rule) -> std::result::Result<(), Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
         let rows = self.plan(rule).await.map_err(explain)?;
-        self.show_baseline(rule, Arc::new(ViewTable::new(rows, None))).await.map_err(explain)
+        let peers = Peers::new(rule, &Arc::new(rows.schema().as_arrow().clone()))?;
+        let rows: Arc<dyn TableProvider> = match peers {
+            None => Arc::new(ViewTable::new(rows, None)),
+            Some(peers) => {
+                let plan = self.state.create_physical_plan(&rows).await.map_err(explain)?;
+                Arc::new(peers::fitted(plan, peers).map_err(explain)?)
+            }
+        };
+        self.show_baseline(rule, rows).await.map_err(explain)
     }
 
     /// Makes a baseline's rows the table that rules and people see.
@@ -179,6 +189,13 @@ impl BatchSession {
     /// The plan of any SQL.
     pub async fn plan_sql(&self, sql: &str) -> Result<LogicalPlan> {
         self.state.create_logical_plan(sql).await
+    }
+
+    /// The rows of a plan for which a condition of SQL holds.
+    pub fn only(&self, plan: LogicalPlan, condition: &str) -> Result<LogicalPlan> {
+        let frame = DataFrame::new(self.state.clone(), plan);
+        let condition = frame.parse_sql_expr(condition)?;
+        Ok(frame.filter(condition)?.into_unoptimized_plan())
     }
 
     /// Runs a plan to its end.

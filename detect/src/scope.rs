@@ -116,13 +116,19 @@ fn all_of(names: &[&str], rest: &[Cell], firsts: &BTreeSet<Cell>) -> String {
 }
 
 fn one_of(name: &str, cells: &BTreeSet<Cell>) -> String {
-    let texts: Vec<String> = cells.iter().flatten().map(|text| format!("'{}'", text.replace('\'', "''"))).collect();
+    let texts: Vec<String> = cells.iter().flatten().map(|text| literal(text)).collect();
     let null = cells.contains(&None).then(|| format!("\"{name}\" IS NULL"));
     let any = (!texts.is_empty()).then(|| format!("\"{name}\" IN ({})", texts.join(", ")));
     format!("({})", null.into_iter().chain(any).collect::<Vec<_>>().join(" OR "))
 }
 
-fn instant(us: i64) -> String {
+/// A text in SQL.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A time in SQL, from µs.
+pub fn instant(us: i64) -> String {
     format!("arrow_cast({us}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
 }
 

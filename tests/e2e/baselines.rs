@@ -17,6 +17,7 @@ title = \"What a client asks for in an hour\"
 kind = \"baseline\"
 entity = [\"client\", \"route\"]
 max_age = \"14d\"
+peers = { features = [\"requests\", \"objects\"], min_members = 2, groups = 2 }
 */
 SELECT window_start, window_end, client, route, count(*) AS requests, approx_distinct(object) AS objects
 FROM tumble(requests, ts, INTERVAL '1 hour')
@@ -47,7 +48,7 @@ WITH w AS (
     WHERE path NOT LIKE '/marker/%' GROUP BY window_start, window_end, client, route
 )
 SELECT w.window_start, w.window_end, w.client, w.route, CAST(w.window_start AS VARCHAR) AS hour, w.requests,
-       own.requests AS own, norm.requests AS norm, coalesce(own.requests, norm.requests, -1) AS usual
+       own.requests AS own, own.peer_group, own.p_value, round(own.outlier_score, 6) AS score, own.top_feature, norm.requests AS norm, coalesce(own.requests, norm.requests, -1) AS usual
 FROM w
 LEFT JOIN usual own ON own.client = w.client AND own.route = w.route
  AND w.window_start >= own.valid_from AND w.window_start < own.valid_until

@@ -1,4 +1,4 @@
-//! `tripline explain`: how a rule runs and what it costs.
+//! `tripline explain`: how a rule runs and what it costs; of an alert, see [`why`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::measured::Measured;
 use super::scan::find_inputs;
 use super::setup::RuleArgs;
-use super::{Outcome, output};
+use super::{Outcome, output, why};
 use crate::engine::{Engine, Stopwatch};
 use crate::input::Progress;
 use crate::scan::{Extras, Period, scan};
@@ -17,7 +17,8 @@ use crate::setup::RuleFiles;
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The rule's id, as `tripline check` lists it
+    /// The rule's id, as `tripline check` lists it; or an alert's, as `tripline alerts` does, or its begin
+    #[arg(value_name = "RULE or ALERT")]
     rule: String,
     /// Logs on which to measure what it costs, as for `scan`
     #[arg(value_name = "LOG")]
@@ -28,6 +29,9 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn main(args: Args) -> Result<Outcome> {
+    if why::is_alert(&args.rule) {
+        return why::main(&args.rule, &args.rules).await;
+    }
     let setup = args.rules.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
     for problem in setup.problems.iter().chain(&problems) {

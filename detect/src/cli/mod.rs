@@ -31,6 +31,7 @@ mod setup;
 mod state;
 mod summary;
 mod test;
+mod why;
 
 /// Finds scraping and API abuse in access logs, with rules written as SQL.
 #[derive(Debug, Parser)]

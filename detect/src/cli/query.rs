@@ -28,6 +28,9 @@ pub struct Args {
     /// Run this rule as one query over the whole log, instead of SQL
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     rule: Option<String>,
+    /// Only the rule's rows for which this holds, as in SQL's WHERE
+    #[arg(long = "where", value_name = "CONDITION", requires = "rule")]
+    condition: Option<String>,
     /// Run the rule or the plain SQL in this file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -83,7 +86,12 @@ pub async fn main(args: Args) -> Result<Outcome> {
         }
     };
     let explain = |e| Diagnostic::from_datafusion(&origin, &text, &e);
-    let stream = session.stream(plan.map_err(explain)?).await.map_err(explain)?;
+    let mut plan = plan.map_err(explain)?;
+    if let Some(condition) = &args.condition {
+        let explain = |e| Diagnostic::from_datafusion("--where", condition, &e);
+        plan = session.only(plan, condition).map_err(explain)?;
+    }
+    let stream = session.stream(plan).await.map_err(explain)?;
     write_rows(args.format, args.output.as_ref(), stream).await?;
     let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
     for problem in problems.iter() {

@@ -46,7 +46,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
         std::future::pending::<()>().await;
     });
     let rules = Reloader::new(files, &setup);
-    let engine = engine.without_unused_baselines().with_memory_limit(setup.config.engine.memory_bytes());
+    let engine = engine
+        .without_unused_baselines()
+        .with_memory_limit(setup.config.engine.memory_bytes())
+        .with_alert_budget(setup.config.budget.alerts);
     run(&setup.config, engine, setup.exceptions, rules, shutdown).await?;
     Ok(Outcome::Done)
 }

@@ -62,7 +62,10 @@ enum Format {
 pub async fn main(args: Args) -> Result<Outcome> {
     let mut setup = args.rules.load()?;
     let (engine, problems) = Engine::new(&setup.rules, &setup.exceptions.keep, &setup.lookups).await;
-    let mut engine = engine.without_unused_baselines().with_memory_limit(setup.config.engine.memory_bytes());
+    let mut engine = engine
+        .without_unused_baselines()
+        .with_memory_limit(setup.config.engine.memory_bytes())
+        .with_alert_budget(setup.config.budget.alerts);
     setup.problems.extend(problems);
     for problem in setup.problems.iter().chain(&engine.warnings()) {
         eprintln!("{problem}\n");

@@ -1,7 +1,8 @@
 //! What the engine remembers, as rows of bytes that somebody else stores in a transaction.
 //!
 //! Keys: `engine` (closed windows, newest row), `rule/ID` (the plan's fingerprint), `store/STORE` (what its layers consist of),
-//! `state/STORE/NUMBER` (a layer of a pane). Only what changed since the last call is written. (Baselines are kept apart: see
+//! `state/STORE/NUMBER` (a layer of a pane),
+//! `budget/ID` (evidence of a rule with a budget). Only what changed since the last call is written. (Baselines are kept apart: see
 //! `baseline/durable.rs`.)
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::Engine;
 use super::state::PaneKey;
 use super::state::durable::Layout;
+use crate::budget::Budget;
 
 /// Rows to write and to delete.
 #[derive(Debug, Default)]
@@ -52,6 +54,9 @@ impl Engine {
         changes.put("engine", json(&engine)?);
         let ids = self.store_ids()?;
         for state in &mut self.rules {
+            if let Some(evidence) = state.budget.as_mut().and_then(Budget::take_changes) {
+                changes.put(&format!("budget/{}", state.compiled.rule.id), evidence);
+            }
             if !std::mem::replace(&mut state.saved, true) {
                 let row = RuleRow {
                     fingerprint: state.compiled.fingerprint(),
@@ -92,6 +97,7 @@ impl Engine {
         for state in &mut self.rules {
             let id = state.compiled.rule.id.clone();
             let saved = rows.remove(&format!("rule/{id}")).and_then(|v| serde_json::from_slice::<RuleRow>(&v).ok());
+            let evidence = rows.remove(&format!("budget/{id}"));
             match saved {
                 Some(row)
                     if row.fingerprint == state.compiled.fingerprint()
@@ -99,6 +105,11 @@ impl Engine {
                 {
                     state.saved = true;
                     state.complete_from = row.complete_from;
+                    if let (Some(budget), Some(evidence)) = (&mut state.budget, evidence)
+                        && !budget.restore(&evidence)
+                    {
+                        notices.push(format!("the evidence of the rule {id} is damaged: it begins anew"));
+                    }
                 }
                 other => {
                     if other.is_some() {

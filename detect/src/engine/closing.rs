@@ -100,7 +100,7 @@ impl Engine {
                 }
                 let mut windows = Vec::new();
                 for end in rule.window_ends(from, watermark, &stores) {
-                    windows.push((end, guarded(rule.closed_rows(end, &stores)).await));
+                    windows.push((end, guarded(rule.learnt_rows(end, &stores)).await));
                 }
                 (rule, Closed::Baseline(windows))
             }

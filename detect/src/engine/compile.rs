@@ -35,9 +35,11 @@ use super::state::source::Below;
 use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
 use super::validate::Tables;
 use super::window::{Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type};
+use crate::budget::Budget;
 use crate::diagnostic::Diagnostic;
 use crate::enrichment;
 use crate::lookups::Lookups;
+use crate::peers::Peers;
 use crate::rules::Rule;
 
 /// The schema of what a streaming plan scans: `requests` and the window's bounds, which hold the row's `ts` there.
@@ -69,6 +71,10 @@ pub struct CompiledRule {
     asks: String,
     /// See [`cost::distinct_calls`].
     pub(super) distinct_calls: Vec<String>,
+    /// What is made of its rows, if it is a baseline that asks for it.
+    pub peers: Option<Peers>,
+    /// What decides which of its rows are findings, if it has a budget; its rule's state takes it.
+    pub(super) budget: Option<Budget>,
     /// Everything above the lowest aggregates.
     rest: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -160,6 +166,8 @@ pub async fn compile(
     let findings = monotone::analyse(&rest, &lowest);
     splits.iter_mut().zip(findings).for_each(|(split, findings)| split.findings = findings);
     let rest = narrow(rest, &slots).map_err(explain)?;
+    let peers = Peers::new(rule, &rest.schema())?;
+    let budget = Budget::new(rule, &rest.schema(), window)?;
     Ok(CompiledRule {
         rule: Arc::new(rule.clone()),
         window,
@@ -168,6 +176,8 @@ pub async fn compile(
         columns,
         asks: asks(rule, lookups),
         distinct_calls,
+        peers,
+        budget,
         rest,
         context,
     })
@@ -422,6 +432,11 @@ impl CompiledRule {
         self.rest.schema()
     }
 
+    /// The schema of its rows as a baseline.
+    pub fn table_schema(&self) -> SchemaRef {
+        self.peers.as_ref().map_or_else(|| self.output_schema(), |peers| Arc::clone(peers.schema()))
+    }
+
     /// The plan above the lowest aggregates, for people.
     pub fn rest_plan(&self) -> String {
         datafusion::physical_plan::displayable(self.rest.as_ref()).indent(false).to_string()
@@ -429,7 +444,10 @@ impl CompiledRule {
 
     /// Whether a finding can be told before its window closes.
     pub fn settles(&self) -> bool {
-        self.splits.len() == 1 && self.splits[0].findings.settles && self.splits[0].findings.threshold.is_some()
+        self.rule.header.budget.is_none()
+            && self.splits.len() == 1
+            && self.splits[0].findings.settles
+            && self.splits[0].findings.threshold.is_some()
     }
 
     /// What a checkpoint must agree on: state rows of another plan would be misread. A changed threshold changes nothing here.

@@ -141,6 +141,9 @@ fn shapes() -> impl Strategy<Value = &'static str> {
               UNION ALL SELECT window_start, window_end, 'sum' AS client, count(*) AS n FROM {window} GROUP BY window_start, window_end"),
         1 => Just("SELECT DISTINCT window_start, window_end, client FROM {window}"),
         2 => lookup_shapes(),
+        1 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
+              SELECT w.*, b.peer_group, b.peers, round(b.outlier_score, 3) AS score, b.p_value, b.top_feature, b.usual_typical, b.mean_spread \
+              FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
         2 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
               SELECT w.*, b.usual FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
     ]
@@ -184,8 +187,9 @@ fn lookup_shapes() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-const BASELINE: &str = "/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\nmax_age = \"7m\"\n*/\n\
-    SELECT window_start, window_end, client, count(*) AS usual FROM tumble(requests, ts, INTERVAL '60 seconds') GROUP BY window_start, window_end, client";
+const BASELINE: &str = "/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\nmax_age = \"7m\"\n\
+    peers = { features = [\"usual\", \"mean\"], min_members = 2, groups = 3 }\n*/\n\
+    SELECT window_start, window_end, client, count(*) AS usual, avg(duration_ms) AS mean FROM tumble(requests, ts, INTERVAL '60 seconds') GROUP BY window_start, window_end, client";
 
 /// SQL of rules that run together: what they have in common they share.
 fn several() -> impl Strategy<Value = Vec<String>> {

@@ -24,6 +24,12 @@ impl Engine {
         for (number, (part, split)) in rule.parts.iter().zip(&rule.compiled.splits).enumerate() {
             self.describe_part(rule, number + 1, (part, split), text)?;
         }
+        if let Some(peers) = &rule.compiled.peers {
+            writeln!(text, "{}", peers.describe())?;
+        }
+        if let Some(budget) = &rule.budget {
+            writeln!(text, "{}", budget.describe())?;
+        }
         let early = if rule.compiled.settles() {
             "at once: more rows cannot take back what its conditions say, so it fires with the request that settles them"
         } else {

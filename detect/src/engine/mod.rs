@@ -18,6 +18,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 
+use crate::budget::Budget;
 use crate::diagnostic::Diagnostic;
 use crate::lookups::Lookups;
 use crate::rules::Rule;
@@ -104,6 +105,8 @@ pub struct Engine {
     lateness: i64,
     /// State above this is given up, bytes.
     memory_limit: usize,
+    /// False alerts a day that the rules with a budget share.
+    alerts_per_day: f64,
     /// How long things take.
     stopwatch: Stopwatch,
     early_time: Duration,
@@ -129,6 +132,7 @@ impl Engine {
             postponed: Vec::new(),
             lateness: 0,
             memory_limit: usize::MAX,
+            alerts_per_day: 1.0,
             stopwatch: Stopwatch::default(),
             early_time: Duration::ZERO,
         };
@@ -142,6 +146,7 @@ impl Engine {
             problems.extend(engine.add(rule, &tables, lookups, keep).await.err());
         }
         problems.extend(engine.share_stores());
+        engine.allot();
         (engine, problems)
     }
 
@@ -155,7 +160,7 @@ impl Engine {
         let compiled = compile(rule, tables, lookups, keep.get(&rule.id).cloned()).await?;
         if rule.is_baseline() {
             let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
-            let table = Table::new(rule, &compiled.output_schema()).map_err(explain)?;
+            let table = Table::new(rule, &compiled.table_schema()).map_err(explain)?;
             self.baselines.insert(rule.table_name(), Baseline::new(table));
         }
         self.rules.push(RuleState::new(compiled));
@@ -178,6 +183,21 @@ impl Engine {
     pub fn with_memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
+    }
+
+    /// Lets the rules with a budget tell so many findings a day, all together, that mean nothing.
+    #[must_use]
+    pub fn with_alert_budget(mut self, alerts_per_day: f64) -> Self {
+        self.alerts_per_day = alerts_per_day;
+        self.allot();
+        self
+    }
+
+    fn allot(&mut self) {
+        let shares: f64 = self.rules.iter().filter_map(|r| r.budget.as_ref()).map(Budget::share).sum();
+        let per_day = self.alerts_per_day;
+        let budgets = self.rules.iter_mut().filter_map(|r| r.budget.as_mut());
+        budgets.for_each(|budget| budget.allot(per_day * budget.share() / shares));
     }
 
     /// The rules that run.

@@ -3,13 +3,14 @@
 use datafusion::common::Result;
 
 use super::Engine;
+use crate::budget::Budget;
 
 impl Engine {
     /// Goes on with the rules of `new`. Rules that are the same keep their state, also where a threshold has changed; the others
     /// begin with the next whole window. Returns what there is to tell. The next checkpoint is a whole one: delete the rows
     /// of those before.
     pub fn take_over(&mut self, new: Self) -> Result<Vec<String>> {
-        let mut new = new.with_stopwatch(self.stopwatch.clone());
+        let mut new = new.with_stopwatch(self.stopwatch.clone()).with_alert_budget(self.alerts_per_day);
         self.forget_saved();
         let rows = self.checkpoint()?.puts;
         let (notices, _) = new.restore(rows);
@@ -29,7 +30,10 @@ impl Engine {
     /// Writes everything with the next checkpoint.
     fn forget_saved(&mut self) {
         self.saved_stores.clear();
-        self.rules.iter_mut().for_each(|rule| rule.saved = false);
+        self.rules.iter_mut().for_each(|rule| {
+            rule.saved = false;
+            rule.budget.iter_mut().for_each(Budget::forget_saved);
+        });
         self.stores.iter_mut().for_each(super::state::Store::forget_saved);
     }
 }

@@ -11,6 +11,7 @@ use super::compile::CompiledRule;
 use super::state::{Rolling, Store, Threshold, View};
 use super::tasks::guarded;
 use super::{Found, Stopwatch, Trouble, Work};
+use crate::budget::Budget;
 
 /// A rule and what it keeps beside its stores.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct RuleState {
     pub work: Work,
     /// How long things take.
     pub stopwatch: Stopwatch,
+    /// Decides which rows are findings.
+    pub budget: Option<Budget>,
 }
 
 /// One split's part of a store.
@@ -50,8 +53,9 @@ impl Part {
 
 impl RuleState {
     /// A rule that has seen nothing; its parts are given when stores are shared out.
-    pub fn new(compiled: CompiledRule) -> Self {
+    pub fn new(mut compiled: CompiledRule) -> Self {
         Self {
+            budget: compiled.budget.take(),
             compiled,
             parts: Vec::new(),
             complete_from: i64::MIN,
@@ -75,7 +79,7 @@ impl RuleState {
 
     /// Memory beside the stores, bytes.
     pub fn size(&self) -> usize {
-        self.parts.iter().map(|p| p.rolling.size()).sum()
+        self.parts.iter().map(|p| p.rolling.size()).sum::<usize>() + self.budget.as_ref().map_or(0, Budget::size)
     }
 
     /// The window that ends at `end`.
@@ -107,7 +111,8 @@ impl RuleState {
         for end in self.window_ends(from, to, stores) {
             let (start, end) = self.window_of(end);
             self.show_baselines(baselines, start);
-            match guarded(self.closed_rows(end, stores)).await {
+            let rows = guarded(self.closed_rows(end, stores)).await;
+            match rows.and_then(|rows| self.admitted(end, rows)) {
                 Ok(rows) if rows.num_rows() == 0 => {}
                 Ok(rows) => found.push(Found { rule: Arc::clone(&rule), start, end, rows, early: None }),
                 Err(e) => troubles.push(Trouble::window_lost(&rule.id, (start, end), &e)),
@@ -115,6 +120,14 @@ impl RuleState {
         }
         self.hide_baselines();
         found
+    }
+
+    /// Which of a window's rows are findings.
+    fn admitted(&mut self, end: i64, rows: RecordBatch) -> Result<RecordBatch> {
+        match &mut self.budget {
+            Some(budget) => budget.admit(end, &rows),
+            None => Ok(rows),
+        }
     }
 
     /// Lets the plan see what the baselines knew when a window began.
@@ -136,6 +149,15 @@ impl RuleState {
         self.work.windows += 1;
         self.work.closing += self.stopwatch.since(start);
         self.work.found += rows.as_ref().map_or(0, |rows| rows.num_rows() as u64);
+        rows
+    }
+
+    /// A baseline's rows for the window that ends at `end`, which closes.
+    pub async fn learnt_rows(&mut self, end: i64, stores: &[Store]) -> Result<RecordBatch> {
+        let rows = self.closed_rows(end, stores).await?;
+        let start = self.stopwatch.read();
+        let rows = self.compiled.peers.as_ref().map_or(Ok(rows.clone()), |peers| peers.fit(&rows));
+        self.work.closing += self.stopwatch.since(start);
         rows
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tripline_alert::{Handling, Mode, Severity};
 
 use crate::diagnostic::{Diagnostic, place_of_bytes};
-use crate::duration;
+use crate::{budget, duration, peers};
 
 /// What a rule says of itself.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,6 +50,10 @@ pub struct Header {
     /// Baselines: how long a row holds at most, µs. Default 14 d.
     #[serde(default = "default_max_age", deserialize_with = "duration::deserialize_us")]
     pub max_age: i64,
+    /// Baselines: puts each window's rows into groups of peers.
+    pub peers: Option<peers::Spec>,
+    /// Rules that return all they tested, with a p-value or an e-value: findings within the alert budget.
+    pub budget: Option<budget::Spec>,
 }
 
 /// What a rule's rows are.
@@ -112,11 +116,21 @@ pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
     let header = toml::from_str::<Header>(&text[begin..end]).map_err(|e| {
         let place = e.span().map(|s| place_of_bytes(text, begin + s.start, begin + s.end));
         Diagnostic::new(origin, text, place, e.message().trim_end())
-            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age")
+            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age, peers, budget")
     })?;
     if header.entity.is_empty() {
         return Err(Diagnostic::at_word(origin, text, "entity", "entity is empty")
             .with_help("name the output columns that say who or what is alerted on, such as [\"client\"]"));
+    }
+    if header.budget.is_some() && header.kind == Kind::Baseline {
+        return Err(Diagnostic::at_word(origin, text, "budget", "a baseline finds nothing, so it needs no budget"));
+    }
+    if header.peers.is_some() && header.kind != Kind::Baseline {
+        return Err(Diagnostic::at_word(origin, text, "peers", "only a baseline has peers")
+            .with_help("add kind = \"baseline\"; rules then join its table"));
+    }
+    if let Some((word, problem)) = header.peers.as_ref().and_then(peers::Spec::problem) {
+        return Err(Diagnostic::at_word(origin, text, word, problem));
     }
     if let Some(link) = header.runbook.as_ref().filter(|link| !is_link(link)) {
         return Err(Diagnostic::at_word(origin, text, link, "the runbook is no link")
