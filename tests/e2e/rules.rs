@@ -9,6 +9,11 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
+fn the_examples_in_the_docs_pass_theirs() {
+    tripline!("test", "docs/examples").with_code(0).shows(&[", 0 failed"]);
+}
+
+#[test]
 fn the_shipped_rules_are_fine() {
     tripline!("check").with_code(0).says(&["0 problems"]);
 }

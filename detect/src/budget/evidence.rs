@@ -72,6 +72,7 @@ impl Evidence {
 
     /// A window that ended at `end` (µs) is taken in next.
     pub fn begin(&mut self, end: i64) {
+        self.make_room();
         let day = end.saturating_sub(1).div_euclid(DAY);
         if day <= self.today {
             return;
@@ -82,12 +83,11 @@ impl Evidence {
         self.history.next_day();
         let new_week = week(day) != week(self.today);
         self.today = day;
-        self.entities.retain(|_, against| day - against.tested <= FORGET_DAYS);
+        self.entities.retain(|_, against| day.saturating_sub(against.tested) <= FORGET_DAYS);
         for against in self.entities.values_mut() {
             against.day = 1.0;
             against.week = if new_week { 1.0 } else { against.week };
         }
-        self.make_room();
     }
 
     /// An entity is tested in this window: all are met before the first is judged.
@@ -103,7 +103,7 @@ impl Evidence {
 
     /// Takes in an e-value of an entity that was met.
     pub fn add(&mut self, entity: u128, claimed: f64) -> Option<Alarm> {
-        let e = self.history.temper(claimed);
+        let e = self.history.temper(claimed.min(f64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "not that many entities")]
         let entities = self.tested.iter().copied().fold(LEAST_ENTITIES, u64::max) as f64;
         let third = self.per_day / 3.0;

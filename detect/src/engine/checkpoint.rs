@@ -97,7 +97,7 @@ impl Engine {
         for state in &mut self.rules {
             let id = state.compiled.rule.id.clone();
             let saved = rows.remove(&format!("rule/{id}")).and_then(|v| serde_json::from_slice::<RuleRow>(&v).ok());
-            let evidence = rows.remove(&format!("budget/{id}"));
+            let evidence = state.budget.as_ref().and_then(|_| rows.remove(&format!("budget/{id}")));
             match saved {
                 Some(row)
                     if row.fingerprint == state.compiled.fingerprint()
