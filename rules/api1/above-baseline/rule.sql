@@ -4,12 +4,13 @@ severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023", "API4:2023"]
 attack = ["T1213"]
-params = { min_objects = 40, unknown_objects = 2000.0, route_factor = 4.0, bulk_factor = 30.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10 }
+params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, few_clients = 8, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10, picture_factor = 10 }
 quiet = "3h"
 description = """
 Finds a client that within an hour asks for at least `min_objects` different objects of a route, gets at least one, and asks for more than is usual there,
 whichever of these is most:
-- `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day;
+- `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day; `unnamed_factor` times where the log does
+  not show what was asked for (each POST may carry a thousand records). Where that is known of fewer than `few_clients` clients, twice `min_objects` at least;
 - on routes that single clients read in bulk (list views, first syncs), `bulk_factor` times what those typically read;
 - what the client itself read of the route at this hour of an earlier day, times `shared_factor` if it had `many_agents` agents or more, as offices and
   carriers do, else times `own_factor`: a job that runs each night is known from its second night, and a scraper that raises its pace by more than a
@@ -18,12 +19,12 @@ whichever of these is most:
 Where the ids stand and in which order they come makes no difference. Misses (403, 404, 410) count too: whoever looks up guessed phone numbers is seen
 by what it asks for long before it is seen by what it gets.
 
-Why it matters: each request is well-formed and answered, so nothing else in the log stands out. Whole user bases left that way. 40 profiles
+Why it matters: each request is well-formed and answered, so nothing else in the log stands out. Whole user bases left that way. 30 profiles
 in an hour are nothing on a page of products and a theft on a page of profiles; the route's own traffic knows which.
 
 Looks alike, is harmless: an office or partner on its first day, a job that reads much more than the day before. Clients whose agent always carries a URL,
 as declared crawlers do, need `declared_factor` times as many; that is no exemption, because anybody can write such an agent: exempt a crawler whose address
-you have verified with an [[exception]].
+you have verified with an [[exception]]. Pages bring their pictures along: routes of image files need `picture_factor` times `min_objects`.
 
 Tuning: `min_objects` decides how much may leak from quiet routes. Whoever stays below it, or spreads over many addresses, is left to slow-enumeration and
 route-surge. What it knows of routes can be taught by two clients that read in bulk in one hour, but only after that hour.
@@ -33,6 +34,7 @@ WITH hours AS (
     SELECT window_start, window_end, client, route,
            count(*) AS requests,
            approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
+           sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS unnamed,
            sum(CASE WHEN status < 300 THEN 1 ELSE 0 END) AS answered,
            bool_and(coalesce(user_agent LIKE '%://%', false)) AS declared
     FROM tumble(requests, ts, INTERVAL '1 hour')
@@ -43,7 +45,8 @@ WITH hours AS (
 usual AS (
     SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.answered, w.declared,
            own.objects AS own_objects,
-           greatest(coalesce($route_factor * norm.high_objects, $unknown_objects),
+           greatest(coalesce(norm.high_objects * CASE WHEN 2 * w.unnamed > w.objects THEN $unnamed_factor ELSE $route_factor END, $unknown_objects),
+                    CASE WHEN norm.clients < $few_clients THEN 2.0 * $min_objects ELSE 0 END,
                     coalesce($bulk_factor * bulk.typical_objects, 0),
                     coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
     FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
@@ -64,3 +67,5 @@ WHERE objects >= usual_objects AND answered > 0
   -- (sign-ins are credential-stuffing's)
   AND NOT regexp_like(lower(route), '/(log-?in|sign-?in|sessions?|(oauth2?/)?token|auth|authenticate)/?$')
   AND (NOT declared OR objects >= $declared_factor * usual_objects)
+  -- (pages bring their pictures along)
+  AND (objects >= $picture_factor * $min_objects OR NOT regexp_like(route, '\.(avif|gif|jpe?g|png|svg|webp)$', 'i'))

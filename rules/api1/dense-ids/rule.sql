@@ -4,7 +4,7 @@ severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023"]
 attack = ["T1213"]
-params = { bulk_ids = 1000, steady_ids = 60, steady_slots = 8, bulk_factor = 30.0, own_factor = 1.25, declared_factor = 10 }
+params = { bulk_ids = 1000, steady_ids = 60, steady_slots = 8, bulk_factor = 60.0, own_factor = 1.25, declared_factor = 10 }
 quiet = "3h"
 description = """
 Finds a client that within an hour reads numeric ids so densely that it must be counting: in a block of 1,000 ids it read at least half of what lies

@@ -4,7 +4,7 @@ severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023"]
 attack = ["T1213"]
-params = { min_objects = 550, bulk_factor = 30.0, declared_factor = 10 }
+params = { min_objects = 550, bulk_factor = 60.0, declared_factor = 10 }
 description = """
 Finds a client that within ten minutes asks for at least `min_objects` different objects of one route, wherever their ids stand in path
 or query and in whatever order, and gets at least one of them. Misses (403, 404, 410) count too: whoever looks up guessed phone numbers is

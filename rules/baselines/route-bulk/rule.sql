@@ -2,12 +2,14 @@
 title = "Routes that single clients usually read in bulk"
 kind = "baseline"
 entity = ["route"]
-params = { bulk_objects = 40, min_clients = 2, max_agents = 3 }
+params = { bulk_objects = 40, min_clients = 2, max_agents = 3, prior_objects = 200.0, prior_clients = 5.0 }
 max_age = "14d"
 description = """
 Some routes are read in bulk by ordinary clients: a list view fetches its 200 items one by one, a new phone its owner's photos. A row says that in one hour
 at least `min_clients` clients with at most `max_agents` agents (not offices) each read `bulk_objects` objects or more, and how many they typically read
-(geometric mean). Hours without that leave no row, so the newest one holds, at most a fortnight: what happens once a day is still known.
+(geometric mean). An hour has few such clients, and the next may be a phone with twenty times the photos: the mean is drawn towards `prior_objects` as if
+`prior_clients` more clients had read as many. Hours without bulk leave no row, so the newest one holds, at most a fortnight: what happens once a day is still
+known.
 
 One thief alone makes no row. Two that work in the same hour do, but only after it.
 """
@@ -23,7 +25,7 @@ WITH bulk AS (
 )
 SELECT window_start, window_end, route,
        count(*) AS clients,
-       exp(avg(ln(objects))) AS typical_objects
+       exp((sum(ln(objects)) + $prior_clients * ln($prior_objects)) / (count(*) + $prior_clients)) AS typical_objects
 FROM bulk
 WHERE agents <= $max_agents
 GROUP BY window_start, window_end, route
