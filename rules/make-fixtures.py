@@ -359,6 +359,26 @@ def product_in_the_news():
     log.write("api1/route-surge", "product-in-the-news")
 
 
+# --- api9/waking-route ---
+
+def old_version_found():
+    log = Log(94)
+    usual_days(log)
+    for n, account in enumerate(log.rng.sample(range(10_000_000), 40)):  # by people of whom each asks for one
+        log.add(at(12, 5, day=1) + n * 60, f"198.51.100.{n + 1}", f"/v0/customers/{account}", agent=log.rng.choice(BROWSERS))
+    log.write("api9/waking-route", "old-version-found")
+
+
+def in_use_yesterday():
+    log = Log(95)
+    usual_days(log)
+    for day in range(2):  # the first day of all routes is no alert, nor is what was read since
+        for n, account in enumerate(log.rng.sample(range(10_000_000), 40)):
+            log.add(at(12, 5, day=day) + n * 60, f"198.51.100.{n + 1}", f"/v0/customers/{account}", agent=log.rng.choice(BROWSERS))
+    log.sweep(at(12, 10, day=1), 600, "203.0.113.200", [f"/v0/carts/{n}" for n in range(300, 330)], status=404)
+    log.write("api9/waking-route", "in-use-yesterday")
+
+
 # --- api4/many-pages ---
 
 def page_after_page():
@@ -506,6 +526,7 @@ for make in [
     uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
     profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
     hundred_addresses, rush_of_visitors, product_in_the_news,
+    old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
     word_list, broken_release, deleted_items, expired_session,
