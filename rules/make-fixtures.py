@@ -359,6 +359,35 @@ def product_in_the_news():
     log.write("api1/route-surge", "product-in-the-news")
 
 
+# --- api1/lone-readers ---
+
+def an_address_for_each_account():
+    log = Log(85)
+    usual_days(log)
+    for n, profile in enumerate(log.rng.sample(range(10_000_000), 50)):  # in the shade of forty people's 120 looks
+        log.add(at(12, 1, day=1) + n * 70, f"198.51.100.{n + 1}", f"/v1/users/{profile}", agent=log.rng.choice(BROWSERS))
+    log.write("api1/lone-readers", "an-address-for-each-account")
+
+
+def all_at_once_after_a_failure():
+    log = Log(86)
+    usual_days(log)
+    for n, profile in enumerate(log.rng.sample(range(10_000_000), 60)):
+        log.add(at(12, 11, day=1) + n * 2, f"198.51.100.{n + 1}", f"/v1/users/{profile}", 503, 90, agent=APP)
+        log.add(at(12, 15, day=1) + n * 2, f"198.51.100.{n + 1}", f"/v1/users/{profile}", agent=APP)
+    log.write("api1/lone-readers", "all-at-once-after-a-failure")
+
+
+def tracked_parcels():
+    log = Log(87)
+    for day, mails in enumerate([60, 90]):  # a link in each mail, opened when it comes
+        residents(log, [12], people=40, day=day)
+        for n in range(mails):
+            parcel = str(uuid.UUID(int=log.rng.getrandbits(128), version=4))
+            log.add(at(12, 1, day=day) + n * 39, f"198.51.100.{n + 1}", f"/v1/parcels/{parcel}", agent=log.rng.choice(BROWSERS))
+    log.write("api1/lone-readers", "tracked-parcels")
+
+
 # --- api9/waking-route ---
 
 def old_version_found():
@@ -526,6 +555,7 @@ for make in [
     uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
     profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
     hundred_addresses, rush_of_visitors, product_in_the_news,
+    an_address_for_each_account, all_at_once_after_a_failure, tracked_parcels,
     old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,

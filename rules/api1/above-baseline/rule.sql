@@ -4,13 +4,13 @@ severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023", "API4:2023"]
 attack = ["T1213"]
-params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, few_clients = 8, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10, picture_factor = 10 }
+params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10, picture_factor = 10 }
 quiet = "3h"
 description = """
 Finds a client that within an hour asks for at least `min_objects` different objects of a route, gets at least one, and asks for more than is usual there,
 whichever of these is most:
 - `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day; `unnamed_factor` times where the log does
-  not show what was asked for (each POST may carry a thousand records). Where that is known of fewer than `few_clients` clients, twice `min_objects` at least;
+  not show what was asked for (each POST may carry a thousand records);
 - on routes that single clients read in bulk (list views, first syncs), `bulk_factor` times what those typically read;
 - what the client itself read of the route at this hour of an earlier day, times `shared_factor` if it had `many_agents` agents or more, as offices and
   carriers do, else times `own_factor`: a job that runs each night is known from its second night, and a scraper that raises its pace by more than a
@@ -46,7 +46,6 @@ usual AS (
     SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.answered, w.declared,
            own.objects AS own_objects,
            greatest(coalesce(norm.high_objects * CASE WHEN 2 * w.unnamed > w.objects THEN $unnamed_factor ELSE $route_factor END, $unknown_objects),
-                    CASE WHEN norm.clients < $few_clients THEN 2.0 * $min_objects ELSE 0 END,
                     coalesce($bulk_factor * bulk.typical_objects, 0),
                     coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
     FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w

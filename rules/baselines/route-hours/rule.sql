@@ -2,12 +2,13 @@
 title = "What single clients read of a route at an hour of the day"
 kind = "baseline"
 entity = ["route", "hour"]
-params = { max_agents = 3, deviations = 6.0 }
+params = { max_agents = 3, deviations = 6.0, prior_deviation = 0.6, prior_clients = 5.0 }
 max_age = "14d"
 description = """
 How many clients ask for objects of a route in an hour of the day, and how many different objects would be extraordinary: `deviations` standard deviations above
 the mean on a logarithmic scale. What clients read is spread over orders of magnitude, and on that scale a single client that reads thousands
-hardly moves the norm: a thief cannot raise it alone.
+hardly moves the norm: a thief cannot raise it alone. Few clients say little about how far others may go: the deviation is drawn towards `prior_deviation` (of the
+logarithm) as if `prior_clients` more had been seen.
 
 Clients with more than `max_agents` agents are many people behind one address. They do not count here; they have their own habits (client_hours).
 A row holds until the same hour of another day, at most a fortnight: that there is none says that the route is new, or the log.
@@ -24,7 +25,8 @@ WITH clients AS (
 SELECT window_start, window_end, route,
        date_part('hour', window_start) AS hour,
        count(*) AS clients,
-       exp(avg(ln(objects)) + $deviations * coalesce(stddev(ln(objects)), 0)) AS high_objects
+       exp(avg(ln(objects)) + $deviations * sqrt((count(*) * var_pop(ln(objects)) + $prior_clients * $prior_deviation * $prior_deviation)
+                                                 / (count(*) + $prior_clients))) AS high_objects
 FROM clients
 WHERE agents <= $max_agents AND objects > 0
 GROUP BY window_start, window_end, route
