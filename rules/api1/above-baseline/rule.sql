@@ -9,7 +9,7 @@ quiet = "3h"
 description = """
 Finds a client that within an hour asks for at least `min_objects` different objects of a route, gets at least one, and asks for more than is usual there,
 whichever of these is most:
-- `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day; `unnamed_factor` times where the log does
+- `route_factor` times what would be extraordinary for a single client of the route at this hour of an earlier day, or the hour beside it; `unnamed_factor` times where the log does
   not show what was asked for (each POST may carry a thousand records);
 - on routes that single clients read in bulk (list views, first syncs), `bulk_factor` times what those typically read;
 - what the client itself read of the route at this hour of an earlier day, times `shared_factor` if it had `many_agents` agents or more, as offices and
@@ -45,16 +45,26 @@ WITH hours AS (
 usual AS (
     SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.answered, w.declared,
            own.objects AS own_objects,
-           greatest(coalesce(norm.high_objects * CASE WHEN 2 * w.unnamed > w.objects THEN $unnamed_factor ELSE $route_factor END, $unknown_objects),
+           greatest(CASE WHEN norm.high_objects IS NULL THEN $unknown_objects
+                         ELSE greatest(norm.high_objects, before.high_objects, after.high_objects)
+                              * CASE WHEN 2 * w.unnamed > w.objects THEN $unnamed_factor ELSE $route_factor END END,
                     coalesce($bulk_factor * bulk.typical_objects, 0),
                     coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
-    FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
+    FROM (SELECT *, date_part('hour', window_start) AS hour, (date_part('hour', window_start) + 23) % 24 AS hour_before,
+                 (date_part('hour', window_start) + 1) % 24 AS hour_after FROM hours) w
     LEFT JOIN client_hours own
       ON own.client = w.client AND own.route = w.route AND own.hour = w.hour
      AND w.window_start >= own.valid_from AND w.window_start < own.valid_until
     LEFT JOIN route_hours norm
       ON norm.route = w.route AND norm.hour = w.hour
      AND w.window_start >= norm.valid_from AND w.window_start < norm.valid_until
+    -- (an hour when everybody read the same page says that one object is usual)
+    LEFT JOIN route_hours before
+      ON before.route = w.route AND before.hour = w.hour_before
+     AND w.window_start >= before.valid_from AND w.window_start < before.valid_until
+    LEFT JOIN route_hours after
+      ON after.route = w.route AND after.hour = w.hour_after
+     AND w.window_start >= after.valid_from AND w.window_start < after.valid_until
     LEFT JOIN route_bulk bulk
       ON bulk.route = w.route
      AND w.window_start >= bulk.valid_from AND w.window_start < bulk.valid_until
