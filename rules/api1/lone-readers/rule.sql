@@ -22,7 +22,7 @@ Tuning: what the route has of such visitors on ordinary days hides as many again
 something else as well. Who it was: the clients that asked for nothing but this route in the window.
 """
 */
-WITH clients AS (
+WITH visits AS (
     SELECT window_start, window_end, route, client,
            count(*) AS requests,
            approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
@@ -31,29 +31,40 @@ WITH clients AS (
     WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, route, client
 ),
-alone AS (
-    SELECT *, count(*) OVER (PARTITION BY window_start, client) AS routes,
-           sum(requests) OVER (PARTITION BY window_start) AS site_requests
-    FROM clients
+lone AS (
+    SELECT window_start, window_end, client, max(route) AS route, max(requests) AS requests, max(objects) AS objects, max(first) AS first
+    FROM visits
+    GROUP BY window_start, window_end, client
+    HAVING count(*) = 1 AND max(objects) <= $max_objects
 ),
 routes AS (
-    SELECT window_start, window_end, route, max(site_requests) AS site_requests, date_part('hour', window_start) AS hour,
+    SELECT window_start, window_end, route, date_part('hour', window_start) AS hour,
            count(*) AS lone, sum(requests) AS requests, sum(objects) AS objects,
            count(DISTINCT date_bin(INTERVAL '10 minutes', first)) AS slots
-    FROM alone
-    WHERE routes = 1 AND objects <= $max_objects
+    FROM lone
     GROUP BY window_start, window_end, route
     HAVING count(*) >= $min_lone
 ),
+site AS (
+    SELECT window_start, window_end, count(*) AS requests
+    FROM tumble(requests, ts, INTERVAL '1 hour')
+    WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
+    GROUP BY window_start, window_end
+),
 expected AS (
-    SELECT w.*, norm.lone * greatest(1.0, w.site_requests / CAST(greatest(site.requests, 100) AS DOUBLE)) AS expected
+    SELECT w.*, CASE WHEN known.requests > 0
+                     THEN coalesce(norm.lone, 0) * greatest(1.0, s.requests / CAST(greatest(usual.requests, 100) AS DOUBLE)) END AS expected
     FROM routes w
+    JOIN site s ON s.window_start = w.window_start
     LEFT JOIN route_lone norm
       ON norm.route = w.route AND norm.hour = w.hour
      AND w.window_start >= norm.valid_from AND w.window_start < norm.valid_until
-    LEFT JOIN site_traffic site
-      ON site.hour = w.hour
-     AND w.window_start >= site.valid_from AND w.window_start < site.valid_until
+    LEFT JOIN route_traffic known
+      ON known.route = w.route AND known.hour = w.hour
+     AND w.window_start >= known.valid_from AND w.window_start < known.valid_until
+    LEFT JOIN site_traffic usual
+      ON usual.hour = w.hour
+     AND w.window_start >= usual.valid_from AND w.window_start < usual.valid_until
 )
 SELECT window_start, window_end, route, requests, lone AS clients, objects, round(expected) AS expected
 FROM expected
