@@ -51,7 +51,13 @@ mod tests {
 
     #[test]
     fn the_interval_is_that_of_the_tables() {
-        for (n, low, high) in [(0, 0.0, 2.996), (1, 0.025_3, 5.572), (10, 4.795, 18.39), (400, 361.757, 441.174), (9_317, 9_128.76, 9_508.15)] {
+        for (n, low, high) in [
+            (0, 0.0, 2.996),
+            (1, 0.025_3, 5.572),
+            (10, 4.795, 18.39),
+            (400, 361.757, 441.174),
+            (9_317, 9_128.76, 9_508.15),
+        ] {
             let found = poisson_interval(n);
             assert!((found.0 - low).abs() < 0.02 && (found.1 - high).abs() < 0.02, "{n}: {found:?}");
         }
