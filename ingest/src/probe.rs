@@ -234,6 +234,9 @@ fn head(input: &mut Input) -> io::Result<Vec<u8>> {
             break;
         }
         let begin = memchr::memrchr(b'\n', &head).map_or(0, |end| end + 1);
+        // A hole is no part of the line behind it, which is not too long for that.
+        let hole = head[begin..].iter().take_while(|b| **b == 0).count();
+        head.drain(begin..begin + hole);
         if head.len() - begin > MAX_LINE {
             long.get_or_insert_with(|| head[begin..begin + BYTES].to_vec());
             head.truncate(begin);

@@ -131,15 +131,14 @@ fn copytruncate() {
 
 /// Before anybody looked, the log has grown again to just the length it had. It must be seen without growing further.
 #[test]
-#[ignore = "the tailer sees it (`tailing` in tripline-ingest), but here no alert comes in time; why is not known yet"]
 fn truncated_and_as_long_as_before() {
     let receiver = Receiver::answering(200);
     let site = Site::counting(&receiver);
     let process = site.run();
-    // Two generations of one length, each with all that makes its alert.
-    for name in ["old", "new"] {
-        let marker = combined(at(9 * 3600), CLIENT, &format!("GET /marker/{name}"), 200);
-        fs::write(site.logs().join(LOG), marker + &combined(at(9 * 3600 + 90), CLIENT, "GET /", 200)).expect("the log");
+    // Two generations of one length, each with all that makes its alert. (What is dated before the first one's end is late.)
+    for (name, start) in [("old", 9 * 3600), ("new", 10 * 3600)] {
+        let marker = combined(at(start), CLIENT, &format!("GET /marker/{name}"), 200);
+        fs::write(site.logs().join(LOG), marker + &combined(at(start + 90), CLIENT, "GET /", 200)).expect("the log");
         Site::wait_for_marker(&receiver, name);
     }
     terminate(process);

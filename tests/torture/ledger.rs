@@ -19,8 +19,10 @@ pub enum Cause {
     Truncated,
     CutInHalf,
     Deleted,
-    /// Renamed, or compressed, to a name that the source does not name, before the program can have met the file.
+    /// Renamed to a name that the source does not name before the program met the file: not one of its lines was read.
     OutOfSight,
+    /// Compressed to a name that the source does not name, and removed.
+    PackedOutOfSight,
     /// Its directory was moved away.
     DirectoryMoved,
 }
@@ -30,6 +32,8 @@ struct Body {
     lines: Vec<Name>,
     /// Whether the program has met it for certain: what it has met it must find again.
     known: bool,
+    /// Whether it went out of sight before that. If any of its lines was read all the same, all must be.
+    out_of_sight: bool,
     /// Why nobody need find it.
     gone: Option<Cause>,
 }
@@ -124,15 +128,14 @@ impl Ledger {
 
     /// The source does not name the file any more. If the program has met it, it must read it to the end all the same.
     pub fn out_of_sight(&mut self, body: BodyId) {
-        if !self.bodies[body.0].known {
-            self.destroyed(body, Cause::OutOfSight);
-        }
+        let body = &mut self.bodies[body.0];
+        body.out_of_sight = !body.known;
     }
 
     /// All that can be read has been read, but for files that may not be opened.
     pub fn synced(&mut self, denied: &BTreeSet<BodyId>) {
         for (at, body) in self.bodies.iter_mut().enumerate() {
-            if body.gone.is_some() || denied.contains(&BodyId(at)) {
+            if body.gone.is_some() || body.out_of_sight || denied.contains(&BodyId(at)) {
                 continue;
             }
             body.known |= !body.lines.is_empty();
@@ -145,9 +148,11 @@ impl Ledger {
     /// Compares with how often each line was found.
     pub fn verdict(&self, found: &BTreeMap<Name, u64>) -> Verdict {
         let mut verdict = Verdict { written: self.lines.len() as u64, ..Verdict::default() };
+        let unmet = self.unmet(found);
         for (name, line) in &self.lines {
             let times = found.get(name).copied().unwrap_or(0);
-            let excuse = line.excuse.filter(|_| line.copies == 0 && !line.read);
+            let destroyed = line.excuse.filter(|_| line.copies == 0 && !line.read);
+            let excuse = destroyed.or_else(|| unmet.contains(name).then_some(Cause::OutOfSight));
             if let Some(cause) = excuse {
                 let (missing, possible) = verdict.excused.entry(cause).or_default();
                 *missing += u64::from(times == 0);
@@ -161,5 +166,14 @@ impl Ledger {
         }
         verdict.invented = found.keys().filter(|name| !self.lines.contains_key(name)).copied().collect();
         verdict
+    }
+
+    /// Lines that stand only in files that went out of sight and of which nothing was read.
+    fn unmet(&self, found: &BTreeMap<Name, u64>) -> BTreeSet<Name> {
+        let stands_there_alone = |name: &Name| self.lines.get(name).is_some_and(|line| line.copies == 1 && !line.read);
+        let alone =
+            |body: &Body| body.lines.iter().filter(|name| stands_there_alone(name)).copied().collect::<Vec<_>>();
+        let bodies = self.bodies.iter().filter(|body| body.out_of_sight && body.gone.is_none()).map(alone);
+        bodies.filter(|lines| !lines.iter().any(|name| found.contains_key(name))).flatten().collect()
     }
 }

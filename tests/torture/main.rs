@@ -28,7 +28,9 @@ const THREADS: usize = 3;
 
 /// Where the program is killed, and how often it gets there before at most.
 const STEPS: [(&str, u64); 5] =
-    [("before-segment", 2), ("segment-synced", 2), ("before-commit", 4), ("after-commit", 4), ("before-send", 6)];
+    [("before-segment", 2), ("segment-synced", 2), ("before-commit", 3), ("after-commit", 3), ("before-send", 2)];
+/// How long a process that is to die at a step is waited for, ms.
+const PATIENCE: u64 = 800;
 
 /// What all seeds together showed.
 #[derive(Default)]
@@ -121,14 +123,16 @@ fn torture(seed: u64, kills: u64) -> Run {
     let mut writer = Writer::new(scene.site.path(), seed, all_in_sight);
     let (mut at_steps, mut said) = (0, String::new());
     for _ in 0..kills {
-        let process = match random.below(24) {
-            0 => scene.start(Some("before-commit:full:1")),
-            1..=12 => {
+        let failpoint = match random.below(24) {
+            0 => Some("before-commit:full:1".to_owned()),
+            1..=18 => {
                 let (step, times) = *random.pick(&STEPS);
-                scene.start(Some(&format!("{step}:kill:{}", 1 + random.below(times))))
+                Some(format!("{step}:kill:{}", 1 + random.below(times)))
             }
-            _ => scene.start(None),
+            _ => None,
         };
+        let process = scene.start(failpoint.as_deref());
+        let patience = if failpoint.is_some_and(|failpoint| failpoint.contains("kill")) { PATIENCE } else { 300 };
         let stops = random.one_in(8);
         if stops {
             process.signal_if_there("STOP");
@@ -145,7 +149,7 @@ fn torture(seed: u64, kills: u64) -> Run {
             writer.ledger.synced(&writer.denied());
             writer.story.push("synced".to_owned());
         }
-        let ended = process.ends_within(Duration::from_millis(random.below(300)));
+        let ended = process.ends_within(Duration::from_millis(random.below(patience)));
         at_steps += u64::from(ended);
         said.push_str(&std::mem::take(&mut writer.story).join("; "));
         said.push('\n');

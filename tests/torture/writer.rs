@@ -243,7 +243,7 @@ impl Writer {
         rotated.path = path;
         rotated.compressed = true;
         if !self.all_in_sight {
-            self.ledger.destroyed(rotated.body, Cause::OutOfSight);
+            self.ledger.destroyed(rotated.body, Cause::PackedOutOfSight);
         }
     }
 

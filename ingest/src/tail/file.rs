@@ -111,14 +111,12 @@ impl Tailed {
         self.grown_at
     }
 
-    /// Whether all of it was read, and nothing is known of it that a position does not hold.
-    pub(super) fn stands_still(&self) -> bool {
-        let is_read = |metadata: Metadata| metadata.len() == self.reader.consumed();
-        self.at_end
-            && self.silent.is_none()
-            && self.truncated.is_none()
-            && !self.reader.has_pending()
-            && self.reader.input().metadata().is_ok_and(is_read)
+    /// What it looks like if all of it was read, and nothing is known of it that a position does not hold.
+    pub(super) fn stands_still(&self) -> Option<Stamp> {
+        let metadata = self.reader.input().metadata().ok()?;
+        let is_read = metadata.len() == self.reader.consumed();
+        let is_still = self.at_end && self.silent.is_none() && self.truncated.is_none() && !self.reader.has_pending();
+        (is_read && is_still).then(|| Stamp::of(&metadata))
     }
 
     /// Looks whether the open file grew, shrank or was overwritten; `named`: a source still names it.

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::copies::Origin;
+use super::copies::{Origin, Original};
 use super::file::Tailed;
-use super::seen::{Found, Stamp};
+use super::seen::{self, Found};
 use super::{FileStatus, GRACE, Level, MAX_OPEN, Notice, Stuck, Tailer};
 use crate::batch::Counters;
 use crate::formats::named;
@@ -22,6 +22,7 @@ impl Tailer {
         let open: HashSet<FileId> = self.files.iter().map(|file| file.reader.file()).collect();
         let ids = self.seen.files.keys().filter(|id| !open.contains(id));
         self.waiting = ids.copied().collect();
+        self.copies.clear();
         // Archives after what they may have been made of.
         let is_archive = |id: &FileId| {
             let ending = self.seen.files.get(id).and_then(|found| found.path.extension());
@@ -34,10 +35,13 @@ impl Tailer {
         self.waiting.sort_by_key(newest);
     }
 
-    /// Opens files that had to wait, as many as there is room for. Returns whether there is anything to read.
+    /// Opens files that had to wait, as many as there is room for; among them copies of what is read by now. Returns whether
+    /// there is anything to read.
     pub(super) fn meet_waiting(&mut self) -> bool {
         let seen = Arc::clone(&self.seen);
-        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.append(&mut self.copies);
+        let mut waiting = waiting.into_iter();
         for id in waiting.by_ref() {
             if let Some(found) = seen.files.get(&id)
                 && !self.meet(id, found)
@@ -91,15 +95,14 @@ impl Tailer {
 
     /// Closes a quarter of the open files: those that have stood still for longest.
     fn make_room(&mut self) -> bool {
-        let still = self.files.iter().filter(|file| file.stands_still());
-        let mut still: Vec<_> = still.map(|file| (file.grown_at(), file.reader.file())).collect();
-        still.sort_unstable();
+        let still =
+            self.files.iter().filter_map(|file| Some((file.grown_at(), file.reader.file(), file.stands_still()?)));
+        let mut still: Vec<_> = still.collect();
+        still.sort_unstable_by_key(|(grown_at, id, _)| (*grown_at, *id));
         still.truncate(MAX_OPEN / 4);
-        for (_, id) in &still {
+        for (_, id, stamp) in &still {
             let Some(at) = self.files.iter().position(|file| file.reader.file() == *id) else { continue };
-            if let Ok(metadata) = self.files[at].reader.input().metadata() {
-                self.parked.insert(*id, Stamp::of(&metadata));
-            }
+            self.parked.insert(*id, *stamp);
             self.rest(at, false);
         }
         !still.is_empty()
@@ -164,15 +167,14 @@ impl Tailer {
 
     /// If the file is a copy, does what is to be done with it.
     fn is_settled_as_copy(&mut self, id: FileId, found: &Found, options: &SourceOptions, plain: bool) -> bool {
-        let candidates = match self.origin(id, found, plain) {
+        let originals = match self.origin(id, found, plain) {
             Origin::None => return false,
             Origin::Here => {
-                let text = format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
-                // (a copy is as a rule about to be what is left)
-                let since =
-                    self.stuck.get(&id).and_then(|stuck| stuck.trouble.as_ref()).map_or(self.now + GRACE, |t| t.1);
-                let trouble = plain.then_some((text, since));
-                self.stuck.insert(id, Stuck { as_long_as: None, trouble });
+                self.leave_copy(id, found, plain);
+                return true;
+            }
+            Origin::Unread => {
+                self.copies.push(id);
                 return true;
             }
             Origin::Read => {
@@ -181,35 +183,53 @@ impl Tailer {
                 self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), trouble: None });
                 return true;
             }
-            Origin::Gone(candidates) => candidates,
+            Origin::Of(originals) => originals,
         };
-        for at in candidates {
-            let position = Position { path: found.path.clone(), ..self.known.gone()[at].clone() };
-            match LogReader::resume(&position, options) {
-                Ok(mut reader) if reader.file() == id => {
-                    reader.is_another(self.known.generation(id));
-                    self.known.take_gone(at);
-                    self.stuck.remove(&id);
-                    let text = format!("{}: goes on where what it was made of was read", found.path.display());
-                    self.notices.push(Notice { level: Level::Info, text });
-                    let first_ts = position.newest_ts.unwrap_or(i64::MIN);
-                    self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
-                    return true;
-                }
-                Ok(_) => return true, // something took its name just now
-                Err(ReadError::Changed { .. }) => {}
-                Err(error) => {
-                    self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) });
-                    return true;
-                }
+        originals.into_iter().any(|original| self.is_settled_as_copy_of(original, id, found, options))
+    }
+
+    /// If the file is a copy of that one, goes on in it.
+    fn is_settled_as_copy_of(
+        &mut self,
+        original: Original,
+        id: FileId,
+        found: &Found,
+        options: &SourceOptions,
+    ) -> bool {
+        let Some(position) = self.position_of(original) else { return false };
+        let position = Position { path: found.path.clone(), ..position };
+        match LogReader::resume(&position, options) {
+            Ok(reader) if reader.file() != id => {} // something took its name just now
+            Ok(_) if matches!(original, Original::Resting(_)) && found.stamp.size() == position.offset() => {
+                self.leave_copy(id, found, true);
+            }
+            Ok(mut reader) => {
+                reader.is_another(self.known.generation(id));
+                self.hand_over(original);
+                self.stuck.remove(&id);
+                let text = format!("{}: goes on where what it was made of was read", found.path.display());
+                self.notices.push(Notice { level: Level::Info, text });
+                let first_ts = position.newest_ts.unwrap_or(i64::MIN);
+                self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
+            }
+            Err(ReadError::Changed { .. }) => return false,
+            Err(error) => {
+                self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) });
             }
         }
-        false
+        true
+    }
+
+    /// A copy is not read as long as the original is there: as a rule it is about to be what is left.
+    fn leave_copy(&mut self, id: FileId, found: &Found, plain: bool) {
+        let text = format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
+        let since = self.stuck.get(&id).and_then(|stuck| stuck.trouble.as_ref()).map_or(self.now + GRACE, |t| t.1);
+        self.stuck.insert(id, Stuck { as_long_as: None, trouble: plain.then_some((text, since)) });
     }
 
     /// Files that lost their names while nobody looked: read to their end, where they are now.
     pub(super) fn meet_strays(&mut self) {
-        for stray in std::mem::take(&mut self.strays) {
+        for stray in seen::strays(self.known.gone(), &self.sources) {
             let is_it = |position: &Position| !position.overwritten && position.file() == stray.id;
             let at = self.known.gone().iter().position(is_it);
             let Some((at, position)) = at.map(|at| (at, self.known.gone()[at].clone())) else { continue };
@@ -224,10 +244,13 @@ impl Tailer {
                     let first_ts = position.newest_ts.unwrap_or(i64::MIN);
                     self.files.push(Tailed::new(reader, stray.source, first_ts, self.now));
                 }
-                // Another file by now; or one that has vanished.
-                Ok(_) | Err(ReadError::Changed { .. }) => {}
-                Err(_) if !stray.place.exists() => {}
-                Err(_) => self.strays.push(stray),
+                // Another file by now.
+                Err(ReadError::Changed { .. }) => {
+                    let position = self.known.take_gone(at);
+                    position.into_iter().for_each(|position| self.known.lost(position));
+                }
+                // It moves, vanishes or may not be opened: the next look tries again.
+                Ok(_) | Err(_) => self.search_until = self.search_until.max(self.now + GRACE),
             }
         }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use file::{Change, Tailed};
 use known::Known;
-use seen::{Seen, Stamp, Stray};
+use seen::{Seen, Stamp};
 
 use crate::batch::{Batch, Counters};
 use crate::position::{FileId, Position};
@@ -117,8 +117,10 @@ pub struct Tailer {
     parked: HashMap<FileId, Stamp>,
     /// Files that wait for room.
     waiting: Vec<FileId>,
-    /// Files that lost their names while nobody looked.
-    strays: Vec<Stray>,
+    /// Files that look like copies of files that are about to be read.
+    copies: Vec<FileId>,
+    /// Until when files are looked for that lost their names while nobody looked.
+    search_until: Duration,
     seen: Arc<Seen>,
     /// When to look at the file system again; `None`: nobody has looked yet.
     next_look: Option<Duration>,
@@ -148,7 +150,8 @@ impl Tailer {
             stuck: BTreeMap::new(),
             parked: HashMap::new(),
             waiting: Vec::new(),
-            strays: Vec::new(),
+            copies: Vec::new(),
+            search_until: Duration::ZERO,
             seen: Arc::default(),
             next_look: None,
             now: Duration::ZERO,
@@ -172,15 +175,16 @@ impl Tailer {
             self.check_open_files();
         } else {
             self.seen = Arc::new(Seen::look(&self.sources));
-            let some_left = self.known.sort(&self.seen);
-            if some_left || self.next_look.is_none() {
-                self.strays = seen::strays(self.known.gone(), &self.sources);
+            if self.known.sort(&self.seen) || self.next_look.is_none() {
+                self.search_until = now + GRACE;
             }
             let files = u32::try_from(self.seen.files.len()).unwrap_or(u32::MAX);
             self.next_look = Some(now + LOOK_A_FILE.saturating_mul(files));
             self.check_open_files();
             self.meet_all();
-            self.meet_strays();
+            if now <= self.search_until {
+                self.meet_strays();
+            }
             self.tell_troubles();
         }
         std::mem::take(&mut self.notices)
@@ -216,9 +220,10 @@ impl Tailer {
                     }
                 }
                 Err(error) => {
-                    let file = &self.files[at].reader;
-                    let stamp = file.input().metadata().ok().map(|metadata| Stamp::of(&metadata));
-                    self.stuck.insert(file.file(), Stuck { as_long_as: stamp, trouble: None });
+                    // As it looked before it was read: an archive may have become whole since.
+                    let id = self.files[at].reader.file();
+                    let stamp = self.seen.files.get(&id).map(|found| found.stamp);
+                    self.stuck.insert(id, Stuck { as_long_as: stamp, trouble: None });
                     self.notices.push(Notice { level: Level::Warn, text: error.to_string() });
                     self.rest(at, false);
                 }
@@ -248,7 +253,8 @@ impl Tailer {
             {
                 let text = format!("{}: is now {}", file.reader.path().display(), found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });
-                file.reader.renamed(&found.path, PathBuf::new());
+                let real = if found.path.is_symlink() { found.path.canonicalize() } else { Ok(PathBuf::new()) };
+                file.reader.renamed(&found.path, real.unwrap_or_default());
             }
             match file.look(named.is_some(), self.now) {
                 Change::None => at += 1,

@@ -1,6 +1,7 @@
 //! Files that are followed through what seldom happens: names lost unseen, copies, very many files, odd entries.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -45,6 +46,71 @@ fn short_copies_do_not_count_again() {
 }
 
 #[test]
+fn a_log_and_its_copy_met_at_once_are_read_once() {
+    for (log_name, copy) in [("access.log", "access.log.bak"), ("access.log.bak", "access.log")] {
+        let mut scene = Scene::new();
+        scene.append(copy, &log(0..3));
+        scene.append(log_name, &log(0..3));
+        scene.poll().expect(0..3);
+        scene.append(log_name, &log(3..5));
+        scene.poll().expect(3..5);
+        scene.restart().poll().expect([]);
+        scene.append(log_name, &log(5..6));
+        scene.poll().expect([5]);
+        scene.restart().poll().poll().expect([]);
+    }
+}
+
+#[test]
+fn a_log_that_is_longer_than_its_copy_is_read_to_its_end() {
+    for (log_name, copy) in [("access.log", "access.log.bak"), ("access.log.bak", "access.log")] {
+        let mut scene = Scene::new();
+        scene.append(copy, &log(0..30));
+        scene.append(log_name, &log(0..50));
+        scene.poll().poll().expect(0..50);
+        scene.append(log_name, &log(50..60));
+        scene.poll().expect(50..60);
+        scene.restart().poll().expect([]);
+    }
+}
+
+#[test]
+fn an_archive_that_shows_little_yet_is_no_new_log() {
+    let mut scene = Scene::new();
+    scene.append("access.log.1", &log(0..8));
+    scene.poll().expect(0..8);
+    let archive = stored(log(0..8).as_bytes());
+    fs::write(scene.path("access.log.1.gz"), &archive[..archive.len() / 2]).expect("writes");
+    scene.poll().expect([]);
+    scene.restart().poll().expect([]);
+    fs::remove_file(scene.path("access.log.1")).expect("removes");
+    scene.restart().poll().expect([]);
+    fs::write(scene.path("access.log.1.gz"), &archive).expect("writes");
+    scene.poll().poll().expect([]);
+    scene.restart().poll().expect([]);
+}
+
+#[test]
+fn a_file_without_its_name_is_looked_for_again() {
+    let mut scene = Scene::new();
+    let elsewhere = tempfile::TempDir::new().expect("a folder");
+    scene.append("access.log", &log(0..3));
+    scene.poll().expect(0..3);
+    scene.append("access.log", &log(3..5));
+    // On its way from one name to the next: a listing may show neither.
+    fs::rename(scene.path("access.log"), elsewhere.path().join("old.log")).expect("renames");
+    scene.restart().poll().expect([]);
+    fs::rename(elsewhere.path().join("old.log"), scene.path("old.log")).expect("renames");
+    scene.poll().expect(3..5);
+}
+
+/// A gzip file that is not compressed: half of it shows half of the content.
+fn stored(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(content).and_then(|()| encoder.finish()).expect("memory")
+}
+
+#[test]
 fn logs_that_begin_alike_are_no_copies() {
     let mut scene = Scene::new();
     scene.append("access.log", &log(0..3));
@@ -79,6 +145,17 @@ fn what_comes_before_the_first_request_is_waited_out() {
     scene.append("access.log", &format!("2024-03-05 10:00:00 192.0.2.7 GET /1?{agent} 200\n"));
     scene.append("access.log.b", &("y".repeat(3 << 20) + "\n" + &log(2..3)));
     scene.poll().expect(1..3);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn a_line_behind_a_large_hole_is_read() {
+    let mut scene = Scene::new();
+    for (n, hole) in [5_000, 2 << 20, 9 << 20].into_iter().enumerate() {
+        let content = [vec![0; hole], line(n).into_bytes()].concat();
+        fs::write(scene.path(&format!("access.log.{n}")), content).expect("writes");
+    }
+    scene.poll().expect(0..3);
     scene.expect_no_warning();
 }
 
