@@ -116,3 +116,48 @@ async fn rows_of(rule: &RuleState, store: &Store, looks: &[(&Look, usize)]) -> R
     let groups = store.seen_by(&rule.parts[0].view, first.window, &store.groups_of(looks)?)?;
     rule.rows_of(vec![groups]).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringViewArray, TimestampMicrosecondArray, UInt16Array, new_null_array};
+
+    use crate::engine::{FileRows, Keep};
+    use crate::lookups::Lookups;
+    use crate::rules::Rule;
+
+    /// One request a second; the client and the status of each.
+    fn rows(requests: &[(String, u16)]) -> FileRows {
+        let schema = tripline_ingest::schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                "ts" => {
+                    let seconds = (0i64..).take(requests.len()).map(|s| s * 1_000_000);
+                    Arc::new(TimestampMicrosecondArray::from_iter_values(seconds).with_timezone("UTC"))
+                }
+                "client" => Arc::new(StringViewArray::from_iter_values(requests.iter().map(|(client, _)| client))),
+                "status" => Arc::new(UInt16Array::from_iter_values(requests.iter().map(|(_, status)| *status))),
+                _ => new_null_array(field.data_type(), requests.len()),
+            }
+        });
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        FileRows { rows, newest_before: None, lateness: 0 }
+    }
+
+    /// In a quiet log one batch may hold a whole window: then there is no later one to look with.
+    #[tokio::test]
+    async fn who_reads_most_is_looked_at_first() {
+        let sql = "/*\ntitle = \"t\"\nentity = [\"client\"]\n*/\nSELECT window_start, window_end, client, count(*) AS n \
+                   FROM tumble(requests, ts, INTERVAL '1 hour') GROUP BY window_start, window_end, client \
+                   HAVING count(*) >= 3 AND sum(CASE WHEN status = 200 THEN 1 ELSE 0 END) >= 5";
+        let rule = Rule::parse("test/rule", "rule.sql", sql).unwrap();
+        let (mut engine, problems) = Engine::new(&[rule], &Keep::new(), &Lookups::default()).await;
+        assert!(problems.is_empty(), "{}", problems[0]);
+        let harmless = (0..6 * 200).map(|i| (format!("192.0.2.{}", i % 200), 404));
+        let thief = (0..20).map(|_| ("198.51.100.7".to_owned(), 200));
+        let found = engine.push(&[rows(&harmless.chain(thief).collect::<Vec<_>>())]).await.unwrap();
+        assert_eq!(found.iter().map(|f| f.early).collect::<Vec<_>>(), [Some(1_204_000_000)]);
+    }
+}

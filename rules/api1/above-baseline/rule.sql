@@ -34,7 +34,6 @@ WITH hours AS (
     SELECT window_start, window_end, client, route,
            count(*) AS requests,
            approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
-           sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS unnamed,
            sum(CASE WHEN status < 300 THEN 1 ELSE 0 END) AS answered,
            bool_and(coalesce(user_agent LIKE '%://%', false)) AS declared
     FROM tumble(requests, ts, INTERVAL '1 hour')
@@ -47,11 +46,11 @@ usual AS (
            own.objects AS own_objects,
            greatest(CASE WHEN norm.high_objects IS NULL THEN $unknown_objects
                          ELSE greatest(norm.high_objects, before.high_objects, after.high_objects)
-                              * CASE WHEN 2 * w.unnamed > w.objects THEN $unnamed_factor ELSE $route_factor END END,
+                              * CASE WHEN norm.unnamed_share > 0.5 THEN $unnamed_factor ELSE $route_factor END END,
                     coalesce($bulk_factor * bulk.typical_objects, 0),
                     coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
-    FROM (SELECT *, date_part('hour', window_start) AS hour, (date_part('hour', window_start) + 23) % 24 AS hour_before,
-                 (date_part('hour', window_start) + 1) % 24 AS hour_after FROM hours) w
+    FROM (SELECT *, date_part('hour', window_start) AS hour, CAST((date_part('hour', window_start) + 23) % 24 AS INT) AS hour_before,
+                 CAST((date_part('hour', window_start) + 1) % 24 AS INT) AS hour_after FROM hours) w
     LEFT JOIN client_hours own
       ON own.client = w.client AND own.route = w.route AND own.hour = w.hour
      AND w.window_start >= own.valid_from AND w.window_start < own.valid_until

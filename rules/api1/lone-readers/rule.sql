@@ -26,13 +26,13 @@ WITH visits AS (
     SELECT window_start, window_end, route, client,
            count(*) AS requests,
            approx_distinct(object) + sum(CASE WHEN object IS NULL AND status < 300 THEN 1 ELSE 0 END) AS objects,
-           min(ts) AS first
+           sum(date_part('minute', ts)) AS minutes
     FROM tumble(requests, ts, INTERVAL '1 hour')
     WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, route, client
 ),
 lone AS (
-    SELECT window_start, window_end, client, max(route) AS route, max(requests) AS requests, max(objects) AS objects, max(first) AS first
+    SELECT window_start, window_end, client, max(route) AS route, max(requests) AS requests, max(objects) AS objects, max(minutes) / max(requests) AS minute
     FROM visits
     GROUP BY window_start, window_end, client
     HAVING count(*) = 1 AND max(objects) <= $max_objects
@@ -40,7 +40,7 @@ lone AS (
 routes AS (
     SELECT window_start, window_end, route, date_part('hour', window_start) AS hour,
            count(*) AS lone, sum(requests) AS requests, sum(objects) AS objects,
-           count(DISTINCT date_bin(INTERVAL '10 minutes', first)) AS slots
+           count(DISTINCT minute / 10) AS slots
     FROM lone
     GROUP BY window_start, window_end, route
     HAVING count(*) >= $min_lone

@@ -121,8 +121,7 @@ impl Chain {
         }
         let join = plan.downcast_ref::<HashJoinExec>()?;
         // A baseline or a lookup, joined to each group.
-        let table = join.right().downcast_ref::<StreamingTableExec>()?;
-        if *join.join_type() != JoinType::Left {
+        if *join.join_type() != JoinType::Left || !is_table(join.right()) {
             return None;
         }
         let mut chain = Self::of(join.left(), splits, rows)?;
@@ -138,7 +137,7 @@ impl Chain {
         if !by_filter || !join.on().iter().all(|(left, _)| still(left)) {
             return None;
         }
-        let width = table.projected_schema().fields().len();
+        let width = join.right().schema().fields().len();
         chain.columns.extend(std::iter::repeat_n(STILL, width));
         chain.project(join.projection.as_deref());
         Some(chain)
@@ -197,6 +196,11 @@ impl Chain {
         }
         threshold
     }
+}
+
+/// A table, maybe with columns that are computed row by row.
+fn is_table(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<StreamingTableExec>() || plan.downcast_ref::<ProjectionExec>().is_some_and(|p| is_table(p.input()))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "saturates")]

@@ -1,5 +1,6 @@
 //! Groups of open windows that may be enough for a finding, and what is known of them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
@@ -46,10 +47,13 @@ impl Store {
             for (key, missing) in self.missing(watch, &candidates, numbers)? {
                 if missing > 0 {
                     watch.look_again(key, missing);
-                } else if looks.len() + due.len() < MAX_LOOKS {
+                } else {
                     due.push(key);
                 }
             }
+            // Where a batch holds a whole window, there is no next one: who reads most comes first.
+            due.sort_by_key(|key| Reverse(watch.rows(*key)));
+            due.truncate(MAX_LOOKS.saturating_sub(looks.len()));
             for (key, rows) in rows_of(&due, rows, numbers)? {
                 let before = self.states_so_far(watch.window(), key)?;
                 looks.push(Look { watch: number, key, window: watch.window(), before, rows });

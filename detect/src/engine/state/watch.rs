@@ -96,9 +96,14 @@ impl Watch {
         candidates
     }
 
+    /// Rows of a key in the window that is watched.
+    pub fn rows(&self, key: u32) -> u32 {
+        self.counts.get(key as usize).copied().unwrap_or(0)
+    }
+
     /// A look at a key found too little: at least `missing` more rows are needed.
     pub fn look_again(&mut self, key: u32, missing: u64) {
-        let count = self.counts.get(key as usize).copied().unwrap_or(0);
+        let count = self.rows(key);
         let missing = u32::try_from(missing).unwrap_or(u32::MAX).max(MIN_STEP).max(count / 8);
         self.next.insert(key, Next::Rows(count.saturating_add(missing)));
     }
