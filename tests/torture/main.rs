@@ -45,7 +45,7 @@ struct Summary {
 }
 
 #[test]
-#[ignore = "about one seed in two hundred still reads lines twice, depending on the machine's pace; run it with --ignored"]
+#[ignore = "about one seed in sixty still loses or doubles lines, depending on the machine's pace; run it with --ignored"]
 fn every_line_once() {
     let kills = number("TRIPLINE_KILLS", KILLS);
     let first = number("TRIPLINE_SEED", 0);
