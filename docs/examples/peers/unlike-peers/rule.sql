@@ -4,7 +4,7 @@ severity = "low"
 mode = "observe"
 entity = ["client"]
 owasp = ["API1:2023"]
-params = { min_objects = 40, distance = 8.0 }
+params = { min_objects = 40, distance = 5.0 }
 quiet = "3h"
 description = """
 Finds a client that in an hour asks for `distance` times the usual spread (on a logarithmic scale) more different objects than is typical of its peers: of the clients it was
