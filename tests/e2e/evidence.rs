@@ -157,12 +157,7 @@ fn shipped_rules_show_lines() {
             for alert in found.iter().filter(|alert| alert["status"] == "firing") {
                 let client = alert["entity"]["client"].as_str().unwrap_or_default().trim_end_matches("::/64");
                 let lines = evidence(alert);
-                // (it groups what was grouped: its alerts come without lines so far)
-                assert!(
-                    !lines.is_empty() || id == "api1/lone-readers",
-                    "{id} on {}: no evidence in {alert:#}",
-                    log.display()
-                );
+                assert!(!lines.is_empty(), "{id} on {}: no evidence in {alert:#}", log.display());
                 assert!(lines.iter().all(|(_, raw)| raw.contains(client)), "{id}: {alert:#}");
             }
         }
@@ -226,4 +221,14 @@ fn the_sample_shows_its_campaign() {
         assert!(!lines.is_empty(), "{alert:#}");
         check_offsets(&text, &lines);
     }
+}
+
+/// A rule that joins what is made of a baseline's rows.
+#[test]
+fn rules_that_join_peers_show_lines() {
+    let peers = Path::new("docs/examples/peers");
+    let log = peers.join("unlike-peers/tests/a-person-like-a-partner.log.gz");
+    let found = tripline!("scan", "--rules", peers, "--only", "unlike-peers", "--quiet", "--format", "json", log);
+    let found = found.with_code(0).json();
+    assert!(!found.is_empty() && found.iter().all(|alert| !evidence(alert).is_empty()), "{found:#?}");
 }

@@ -20,7 +20,7 @@ const STEPS: [(&str, u64); 8] = [
     ("segment-synced", 2),
     ("before-commit", 3),
     ("after-commit", 3),
-    ("gathered", 2),
+    ("gathered", 1),
     ("before-send", 8),
     ("after-send", 2),
 ];
@@ -160,7 +160,8 @@ fn kills_at_every_step_and_at_random() {
                 break;
             }
         }
-        let limit = Duration::from_millis(if failpoint.is_some() { 2_000 } else { random.below(1_200) });
+        // (a step of a group's delivery comes a second after its alerts, on a busy machine later)
+        let limit = Duration::from_millis(if failpoint.is_some() { 5_000 } else { random.below(1_200) });
         if process.end_or_kill(limit) && failpoint.is_some() {
             *died.entry(step).or_default() += 1;
         }
@@ -193,7 +194,6 @@ fn kills_at_every_step_and_at_random() {
         told.values().filter(|s| s["rule"] == "slices").filter_map(|s| s["values"]["requests"].as_i64()).sum();
     assert_eq!(json!(total), json!(log.lines().count()), "seed {seed}: every line counts once");
     if kills >= 36 {
-        // (of eight steps; on a busy machine a process may end before it comes to its own)
-        assert!(died.len() + 1 >= STEPS.len(), "seed {seed}: kills at {died:?}: not every step was met");
+        assert_eq!(died.len(), STEPS.len(), "seed {seed}: kills at {died:?}: not every step was met");
     }
 }

@@ -92,7 +92,7 @@ impl Collector {
     pub fn set_rules(&mut self, engine: &Engine, keep: &Keep, lookups: &Lookups) {
         let baselines = engine.compiled().filter(|c| c.rule.is_baseline());
         self.plans.clear();
-        self.baselines = baselines.map(|c| (c.rule.table_name(), c.output_schema())).collect();
+        self.baselines = baselines.map(|c| (c.rule.table_name(), c.table_schema())).collect();
         self.lookups = lookups.clone();
         self.keep.clone_from(keep);
         self.longest = engine.compiled().map(|c| c.window.size).max().unwrap_or(0);

@@ -1,7 +1,7 @@
 //! Which rows made a finding: those that the rule's lowest aggregate counted for the finding's entity.
 //!
-//! The rule is planned once more. From each of the entity's columns in the result it is followed down, through what only renames
-//! and selects, to a key of one of the lowest aggregates. What stands below that aggregate is run on rows that were read
+//! The rule is planned once more. From each of the entity's columns in the result it is followed down, through what only renames,
+//! selects and picks, to a key of one of the lowest aggregates. What stands below that aggregate is run on rows that were read
 //! again, with their number carried through.
 
 use std::collections::BTreeMap;
@@ -151,7 +151,11 @@ fn trace<'p>(plan: &'p LogicalPlan, at: usize, found: &mut Vec<(&'p Aggregate, E
         LogicalPlan::Union(union) => union.inputs.iter().try_for_each(|input| trace(input, at, found)),
         LogicalPlan::Join(join) => trace_join(join, at, found),
         LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.get(at) {
-            None | Some(Expr::GroupingSet(_)) => Ok(()),
+            _ if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) => Ok(()),
+            None => match picked(&aggregate.aggr_expr[at - aggregate.group_expr.len()]) {
+                Some(value) if aggregates(&aggregate.input)? => follow(value, &aggregate.input, found),
+                _ => Ok(()),
+            },
             Some(key) if aggregates(&aggregate.input)? => follow(key, &aggregate.input, found),
             Some(key) => {
                 found.push((aggregate, key.clone().unalias()));
@@ -167,6 +171,13 @@ fn follow<'p>(expr: &Expr, input: &'p LogicalPlan, found: &mut Vec<(&'p Aggregat
         Expr::Column(column) => trace(input, input.schema().index_of_column(&column)?, found),
         _ => Ok(()),
     }
+}
+
+/// What an aggregate picks its result from: a largest or least value is that of some row.
+fn picked(aggregate: &Expr) -> Option<&Expr> {
+    let Expr::AggregateFunction(call) = aggregate else { return None };
+    let [value] = call.params.args.as_slice() else { return None };
+    ["max", "min"].contains(&call.func.name()).then_some(value)
 }
 
 /// A column of a join is one of its inputs', and where the join wants them equal, another of the other's.

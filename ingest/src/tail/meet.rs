@@ -246,8 +246,9 @@ impl Tailer {
                 }
                 // Another file by now.
                 Err(ReadError::Changed { .. }) => {
-                    let position = self.known.take_gone(at);
-                    position.into_iter().for_each(|position| self.known.lost(position));
+                    if let Some(position) = self.known.take_gone(at) {
+                        self.known.lost(position);
+                    }
                 }
                 // It moves, vanishes or may not be opened: the next look tries again.
                 Ok(_) | Err(_) => self.search_until = self.search_until.max(self.now + GRACE),
