@@ -54,6 +54,12 @@ class Log:
         path.write_bytes(text if path.suffix == ".log" else compressed(text))
 
 
+def lookup(rule, name, *rows):
+    folder = RULES / rule / "tests" / "lookups"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.csv").write_text("".join(row + "\n" for row in rows))
+
+
 def compressed(text):
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) as file:
@@ -388,6 +394,50 @@ def tracked_parcels():
     log.write("api1/lone-readers", "tracked-parcels")
 
 
+# --- api1/canaries ---
+
+def counts_past_a_canary():
+    lookup("api1/canaries", "canaries", "route,object", "/v1/users/{id},4300", "/v1/users/{id},5300", "/v1/orders/{id},77")
+    log = Log(88)
+    for n in range(40):  # an id in ten minutes, each from another address: nothing else could see it
+        log.add(at(8) + n * 600, f"198.51.100.{n + 1}", f"/v1/users/{4_280 + n}", 404 if n % 3 == 2 else 200, agent=log.rng.choice(BROWSERS))
+    residents(log, [10], people=5)
+    log.write("api1/canaries", "counts-past-a-canary")
+
+
+def beside_the_canaries():
+    log = Log(89)
+    for path in ["/v1/users/4299", "/v1/users/4301", "/v1/orders/4300", "/v1/users/77", "/v1/users/4300/addresses"]:
+        log.add(at(9, 5), "203.0.113.9", path)
+    log.write("api1/canaries", "beside-the-canaries")
+
+
+# --- api4/partner-contract ---
+
+def more_than_agreed():
+    lookup("api4/partner-contract", "partners", "client,owner,daily_records,routes,networks",
+           '192.0.2.60,lamps team,5000,/v1/orders /v1/orders/{id},', '192.0.2.61,search team,,,"192.0.2.0/26"',
+           "user:acme,sales,1000,/v1/orders /v1/orders/{id},192.0.2.0/24")
+    log = Log(96)
+    log.sweep(at(9), 6 * 3_600, "192.0.2.60", [f"/v1/orders?page={n}&limit=100" for n in range(80)], size=41_000, agent="lamps-sync/2.0")
+    log.write("api4/partner-contract", "more-than-agreed")
+
+
+def key_wanders():
+    log = Log(97)
+    routes = [f"/v1/users/{n}" for n in range(30)] + [f"/v1/orders/{n}" for n in range(30)]
+    log.sweep(at(9), 3 * 3_600, "192.0.2.60", routes, agent="lamps-sync/2.0")
+    log.write("api4/partner-contract", "reads-what-it-never-did")
+
+
+def as_agreed():
+    log = Log(98)
+    log.sweep(at(9), 6 * 3_600, "192.0.2.60", [f"/v1/orders?page={n}&limit=100" for n in range(55)], size=41_000, agent="lamps-sync/2.0")
+    log.sweep(at(9), 6 * 3_600, "192.0.2.61", [f"/v1/products/{n}" for n in log.rng.sample(range(10_000), 300)], agent="search/1.1")
+    log.sweep(at(9), 3_600, "192.0.2.60", [f"/v1/users/{n}" for n in range(40)], status=403, agent="lamps-sync/2.0")
+    log.write("api4/partner-contract", "as-agreed")
+
+
 # --- api9/waking-route ---
 
 def old_version_found():
@@ -556,6 +606,8 @@ for make in [
     profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
     hundred_addresses, rush_of_visitors, product_in_the_news,
     an_address_for_each_account, all_at_once_after_a_failure, tracked_parcels,
+    counts_past_a_canary, beside_the_canaries,
+    more_than_agreed, key_wanders, as_agreed,
     old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,

@@ -130,7 +130,7 @@ impl BatchSession {
         context.register_table("requests", view.into_view()).map_err(explain)?;
         lookups.register(&context).map_err(explain)?;
         let session = Self { context, state, tables, keep };
-        for rule in rules.iter().filter(|r| r.is_baseline()) {
+        for rule in rules.iter().filter(|r| r.is_baseline() && lookups.awaited(r).is_none()) {
             session.add_baseline(rule).await?;
         }
         Ok(session)

@@ -37,6 +37,13 @@ pub struct Setup {
     pub problems: Vec<Diagnostic>,
 }
 
+impl Setup {
+    /// Rules that do not run before there is a lookup, and what each waits for.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Rule, String)> {
+        self.rules.iter().filter_map(|rule| Some((rule, self.lookups.awaited(rule)?)))
+    }
+}
+
 impl RuleFiles {
     /// Reads everything. Rules and lookups that cannot be read are problems; a config that cannot is an error.
     pub fn load(&self) -> Result<Setup, Diagnostic> {

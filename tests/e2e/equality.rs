@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tripline_datasets::Length;
 use tripline_tests::logs::{benign, simulate, with_campaign};
-use tripline_tests::repository::{REAL_LOGS, fixtures, header, id, is_baseline, real_log, rules, sample};
+use tripline_tests::repository::{REAL_LOGS, fixtures, header, id, is_baseline, lookups, real_log, rules, sample};
 use tripline_tests::tripline;
 
 /// A row: window, entity and values alike.
@@ -46,7 +46,7 @@ fn check(log: &Path) -> usize {
     let mut rows = 0;
     for (name, text) in configs {
         let config = folder.path().join(name);
-        fs::write(&config, text).expect("a config");
+        fs::write(&config, text + &lookups()).expect("a config");
         rows += rules.iter().map(|rule| compare(rule, &config, log)).sum::<usize>();
     }
     rows

@@ -148,12 +148,16 @@ fn an_entity_that_is_null() {
 /// Every shipped rule's first alert shows lines, of its client if it is about one, on all logs that must fire it.
 #[test]
 fn shipped_rules_show_lines() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("tripline.toml");
+    fs::write(&config, tripline_tests::repository::lookups()).expect("a config");
     for rule in rules().iter().filter(|rule| !tripline_tests::repository::is_baseline(rule)) {
         let pack = rule.parent().and_then(Path::parent).and_then(Path::file_name).expect("a pack");
         let name = rule.parent().and_then(Path::file_name).expect("a name");
         let id = format!("{}/{}", pack.to_string_lossy(), name.to_string_lossy());
         for log in tripline_tests::repository::fixtures(rule).0 {
-            let found = tripline!("scan", "--only", &id, "--quiet", "--format", "json", &log).with_code(0).json();
+            let found = tripline!("scan", "-c", &config, "--only", &id, "--quiet", "--format", "json", &log);
+            let found = found.with_code(0).json();
             for alert in found.iter().filter(|alert| alert["status"] == "firing") {
                 let client = alert["entity"]["client"].as_str().unwrap_or_default().trim_end_matches("::/64");
                 let lines = evidence(alert);

@@ -13,7 +13,12 @@ use tripline_tests::tripline;
 #[test]
 fn every_shipped_rule_is_explained() {
     let rules = tripline!("check").with_code(0).stdout;
-    for id in rules.lines().filter_map(|line| line.split(' ').next()) {
+    for line in rules.lines() {
+        let id = line.split(' ').next().expect("an id");
+        if line.contains(" waits ") {
+            tripline!("explain", id).with_code(0).shows(&[id, "waits for a [[lookup]] named"]);
+            continue;
+        }
         // (a baseline is explained if a rule joins it)
         let output = tripline!("explain", id).with_code(0);
         output.shows(&[id, "windows of", "keeps of each group", "when a window closes"]);

@@ -160,3 +160,33 @@ fn fixtures_bring_their_own_or_take_the_configs() {
     tripline!("test", "-c", scene.path("tripline.toml"), &rule).with_code(1).shows(&["192.0.2.9"]);
     tripline!("test", "-c", Path::new("/nonexistent.toml"), &rule).with_code(2);
 }
+
+/// A rule that needs a table waits until there is one, and leaves another of that name alone.
+#[test]
+fn rules_wait_for_their_tables() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a file");
+        path
+    };
+    let log = write("access.log", &combined(at(9 * 3600), "192.0.2.7", "GET /v1/users/4300", 404));
+    let none = write("none.toml", "");
+    let config = write("tripline.toml", "[[lookup]]\nname = \"canaries\"\npath = \"canaries.csv\"\n");
+    let only = ["--only", "api1/canaries", "--quiet"];
+
+    tripline!("check", "-c", &none).with_code(0).shows(&["waits     for a [[lookup]] named canaries"]);
+    tripline!("doctor", "-c", &none, &log).with_code(0).shows(&["waits     api1/canaries: for a [[lookup]]"]);
+    let asked = tripline!("query", "-c", &none, "--rule", "api1/canaries", "--logs", &log);
+    asked.with_code(2).says(&["api1/canaries waits for a [[lookup]] named canaries with the columns route, object"]);
+    tripline!("scan", "-c", &none, only[0], only[1], only[2], &log)
+        .with_code(2)
+        .says(&["api1/canaries waits for", "no rule is left"]);
+
+    write("canaries.csv", "route,object\n/v1/users/{id},4300\n");
+    tripline!("scan", "-c", &config, only[0], only[1], only[2], &log).with_code(0).shows(&["192.0.2.7"]);
+
+    write("canaries.csv", "route,id\n/v1/users/{id},4300\n");
+    // (the user's own table of that name is no mistake)
+    tripline!("check", "-c", &config).with_code(0).shows(&["waits     for a column object in the lookup canaries"]);
+}

@@ -70,6 +70,19 @@ pub fn rules() -> Vec<PathBuf> {
     rules
 }
 
+/// A config's `[[lookup]]` sections: the tables in the tests of the shipped rules.
+pub fn lookups() -> String {
+    let tables = rules()
+        .into_iter()
+        .flat_map(|rule| std::fs::read_dir(rule.with_file_name("tests/lookups")).into_iter().flatten());
+    let section = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("a folder's entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        format!("[[lookup]]\nname = {name:?}\npath = {:?}\n", path.display().to_string())
+    };
+    tables.map(section).collect()
+}
+
 /// The header of a rule: the TOML in the block comment that begins it.
 pub fn header(rule: &Path) -> toml::Table {
     let text = std::fs::read_to_string(rule).expect("a rule");

@@ -80,6 +80,9 @@ fn list(engine: &Engine, setup: &Setup) {
         let kind = if rule.is_baseline() { "baseline" } else { rule.header.severity.name() };
         println!("{:44} {kind:9} {}", rule.id, rule.header.title);
     }
+    for (rule, what) in setup.waiting() {
+        println!("{:44} waits     {what}", rule.id);
+    }
     // (routes are there in any case, for rules to join)
     for (name, lookup) in setup.lookups.iter().filter(|(name, l)| *name != routes::TABLE || l.rows.num_rows() > 0) {
         let rows = output::thousands(lookup.rows.num_rows() as u64);

@@ -92,6 +92,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
             Ability::Blind(why) => println!("  blind     {}: {why}", rule.rule.id),
         }
     }
+    for (rule, what) in setup.waiting() {
+        println!("  waits     {}: {what}", rule.id);
+    }
     for problem in setup.problems.iter().chain(&broken) {
         eprintln!("\n{problem}");
     }

@@ -37,6 +37,10 @@ pub async fn main(args: Args) -> Result<Outcome> {
     for problem in setup.problems.iter().chain(&problems) {
         eprintln!("{problem}\n");
     }
+    if let Some((rule, what)) = setup.waiting().find(|(rule, _)| rule.id == args.rule) {
+        println!("{} waits {what}", rule.id);
+        return Ok(Outcome::Done);
+    }
     match engine.without_unused_baselines().explain(&args.rule) {
         Some(text) => print!("{text}"),
         None => bail!("no rule that runs is called {:?}; `tripline check` lists the rules", args.rule),

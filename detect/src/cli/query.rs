@@ -70,6 +70,12 @@ pub async fn main(args: Args) -> Result<Outcome> {
     let problems = Problems::default();
     let requests = Requests::new(files, &problems);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let what = what(&args, &setup.rules)?;
+    if let What::Rule(rule) = &what
+        && let Some(awaited) = setup.lookups.awaited(rule)
+    {
+        bail!("{} waits {awaited}", rule.id);
+    }
     let session = BatchSession::over(requests, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
     if let Some(dir) = &args.baselines {
         if !dir.is_dir() {
@@ -78,7 +84,7 @@ pub async fn main(args: Args) -> Result<Outcome> {
         session.use_kept_baselines(dir, &setup.rules).await?;
     }
 
-    let (origin, text, plan) = match what(&args, &setup.rules)? {
+    let (origin, text, plan) = match what {
         What::Rule(rule) => (rule.origin.clone(), rule.text.clone(), session.plan(&rule).await),
         What::Sql(origin, sql) => {
             let plan = session.plan_sql(&sql).await;

@@ -71,6 +71,9 @@ pub async fn main(args: Args) -> Result<Outcome> {
         eprintln!("{problem}\n");
     }
     if engine.rules().all(crate::rules::Rule::is_baseline) {
+        for (rule, what) in setup.waiting() {
+            eprintln!("{} waits {what}", rule.id);
+        }
         bail!("no rule is left to run");
     }
     let (files, unusable) = find_inputs(&args.paths, &setup.config)?;

@@ -117,7 +117,7 @@ pub type Keep = BTreeMap<String, Expr>;
 
 impl Engine {
     /// Plans `rules` over `requests`, the baselines among them and `lookups`. Those that cannot be planned are returned as
-    /// diagnostics; the rest runs.
+    /// diagnostics; those that wait for a lookup are left out; the rest runs.
     pub async fn new(rules: &[Rule], keep: &Keep, lookups: &Lookups) -> (Self, Vec<Diagnostic>) {
         let mut engine = Self {
             rules: Vec::new(),
@@ -137,12 +137,14 @@ impl Engine {
             early_time: Duration::ZERO,
         };
         let mut problems = Vec::new();
+        let (baselines, rules): (Vec<&Rule>, Vec<&Rule>) =
+            rules.iter().filter(|r| lookups.awaited(r).is_none()).partition(|r| r.is_baseline());
         // Baselines first: rules are planned over their schemas. (A baseline sees no other baseline.)
-        for rule in rules.iter().filter(|r| r.is_baseline()) {
+        for rule in baselines {
             problems.extend(engine.add(rule, &BTreeMap::new(), lookups, keep).await.err());
         }
         let tables = engine.baselines.iter().map(|(name, baseline)| (name.clone(), baseline.table().clone())).collect();
-        for rule in rules.iter().filter(|r| !r.is_baseline()) {
+        for rule in rules {
             problems.extend(engine.add(rule, &tables, lookups, keep).await.err());
         }
         problems.extend(engine.share_stores());

@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::diagnostic::Diagnostic;
 use crate::enrichment::Enrichment;
 use crate::routes;
+use crate::rules::Rule;
 
 mod read;
 
@@ -98,6 +99,17 @@ impl Lookups {
             names.push("[networks] or [mmdb]".to_owned());
         }
         names
+    }
+
+    /// What `rule` waits for, for people: the first of its tables that the user has not configured, or that is another of the same name.
+    pub fn awaited(&self, rule: &Rule) -> Option<String> {
+        rule.header.lookups.iter().find_map(|(name, columns)| {
+            let Some(lookup) = self.tables.get(name) else {
+                return Some(format!("for a [[lookup]] named {name} with the columns {}", columns.join(", ")));
+            };
+            let missing = columns.iter().find(|column| lookup.rows.schema().index_of(column).is_err())?;
+            Some(format!("for a column {missing} in the lookup {name} (it needs {})", columns.join(", ")))
+        })
     }
 
     /// What functions look up.

@@ -52,6 +52,10 @@ pub struct Header {
     pub max_age: i64,
     /// Baselines: puts each window's rows into groups of peers.
     pub peers: Option<peers::Spec>,
+    /// Lookup tables that it joins, with the columns that it needs of each. Where the user has not configured one, the rule
+    /// waits for it.
+    #[serde(default)]
+    pub lookups: BTreeMap<String, Vec<String>>,
     /// Rules that return all they tested, with a p-value or an e-value: findings within the alert budget.
     pub budget: Option<budget::Spec>,
 }
@@ -116,7 +120,7 @@ pub fn split(origin: &str, text: &str) -> Result<(Header, String), Diagnostic> {
     let header = toml::from_str::<Header>(&text[begin..end]).map_err(|e| {
         let place = e.span().map(|s| place_of_bytes(text, begin + s.start, begin + s.end));
         Diagnostic::new(origin, text, place, e.message().trim_end())
-            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age, peers, budget")
+            .with_help("the comment is TOML; its keys: title, kind, severity, entity, owasp, attack, params, description, owner, runbook, mode, suppressed_by, quiet, max_age, lookups, peers, budget")
     })?;
     if header.entity.is_empty() {
         return Err(Diagnostic::at_word(origin, text, "entity", "entity is empty")
