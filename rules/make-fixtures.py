@@ -287,6 +287,17 @@ def profiles_above_the_norm():
     log.write("api1/above-baseline", "profiles-above-the-norm")
 
 
+def worth(name, route, each):
+    """Forty people who read so many objects of a route each day, and one client that reads sixty."""
+    lookup("api1/above-baseline", "routes", "route,sensitivity,deprecated", "/v1/wallets/{id},high,false", "/v1/cards/{id},low,false")
+    log = Log(45)
+    for day in range(2):
+        for person in range(40):
+            log.sweep(at(11, 1, day=day), 3_000, f"203.0.113.{person + 1}", [f"/v1/{route}/{person * 100 + n}" for n in range(each)], agent=APP)
+    log.sweep(at(11, 2, day=1), 3_400, "192.0.2.200", [f"/v1/{route}/{n}" for n in log.rng.sample(range(10_000_000), 60)])
+    log.write("api1/above-baseline", name)
+
+
 def guesses_by_post():
     log = Log(44)
     for day in range(2):  # sign-up checks; whose, stands in the body
@@ -615,3 +626,6 @@ for make in [
     served_secrets, single_page_app, refused_secrets,
 ]:
     make()
+# (the same of a route of which nothing is said would be quiet, then loud)
+worth("wallets-are-worth-more", "wallets", 6)
+worth("cards-are-worth-little", "cards", 1)

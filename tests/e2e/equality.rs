@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tripline_datasets::Length;
 use tripline_tests::logs::{benign, simulate, with_campaign};
-use tripline_tests::repository::{REAL_LOGS, fixtures, header, id, is_baseline, lookups, real_log, rules, sample};
+use tripline_tests::repository::{REAL_LOGS, fixtures, header, id, is_baseline, real_log, rules, sample, tables};
 use tripline_tests::tripline;
 
 /// A row: window, entity and values alike.
@@ -46,7 +46,7 @@ fn check(log: &Path) -> usize {
     let mut rows = 0;
     for (name, text) in configs {
         let config = folder.path().join(name);
-        fs::write(&config, text + &lookups()).expect("a config");
+        fs::write(&config, text + &tables()).expect("a config");
         rows += rules.iter().map(|rule| compare(rule, &config, log)).sum::<usize>();
     }
     rows
@@ -132,7 +132,7 @@ fn same(a: &Value, b: &Value) -> bool {
 fn on_the_logs_that_fire_each_rule() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("tripline.toml");
-    fs::write(&config, "").expect("a config");
+    fs::write(&config, tables()).expect("a config");
     for rule in rules().iter().filter(|rule| !is_baseline(rule)) {
         let rows: usize = fixtures(rule).0.iter().map(|log| compare(&id(rule), &config, log)).sum();
         assert!(rows > 0, "{} fires on none of its logs", rule.display());

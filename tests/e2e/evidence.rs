@@ -150,7 +150,7 @@ fn an_entity_that_is_null() {
 fn shipped_rules_show_lines() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("tripline.toml");
-    fs::write(&config, tripline_tests::repository::lookups()).expect("a config");
+    fs::write(&config, tripline_tests::repository::tables()).expect("a config");
     for rule in rules().iter().filter(|rule| !tripline_tests::repository::is_baseline(rule)) {
         let pack = rule.parent().and_then(Path::parent).and_then(Path::file_name).expect("a pack");
         let name = rule.parent().and_then(Path::file_name).expect("a name");

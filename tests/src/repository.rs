@@ -70,17 +70,21 @@ pub fn rules() -> Vec<PathBuf> {
     rules
 }
 
-/// A config's `[[lookup]]` sections: the tables in the tests of the shipped rules.
-pub fn lookups() -> String {
-    let tables = rules()
-        .into_iter()
-        .flat_map(|rule| std::fs::read_dir(rule.with_file_name("tests/lookups")).into_iter().flatten());
+/// A config with the tables in the tests of the shipped rules: lookups, and what routes are worth.
+pub fn tables() -> String {
+    let folders = rules().into_iter().map(|rule| rule.with_file_name("tests/lookups"));
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
     let section = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.expect("a folder's entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        format!("[[lookup]]\nname = {name:?}\npath = {:?}\n", path.display().to_string())
+        if name != "routes" {
+            return format!("[[lookup]]\nname = {name:?}\npath = {:?}\n", path.display().to_string());
+        }
+        let text = std::fs::read_to_string(&path).expect("a table");
+        let cells = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        cells.map(|c| format!("[[route]]\npath = {:?}\nsensitivity = {:?}\n", c[0], c[1])).collect::<Vec<_>>().concat()
     };
-    tables.map(section).collect()
+    files.map(section).collect()
 }
 
 /// The header of a rule: the TOML in the block comment that begins it.

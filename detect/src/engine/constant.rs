@@ -127,6 +127,11 @@ fn is_constant(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     Ok(lookup && !streamed)
 }
 
+/// Whether a plan, folded, is a lookup's rows.
+pub fn is_lookup(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<Constant>()
+}
+
 /// A join keeps its left side in memory and streams the right one through: the lookup goes left.
 fn build_on_constant(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let on_the_right = || {

@@ -35,21 +35,31 @@ pub struct Lookup {
     pub rows: RecordBatch,
 }
 
-/// All lookup tables, by the names under which rules join them, and what functions look up.
-#[derive(Debug, Clone, Default)]
+/// All lookup tables, by the names under which rules join them, and what functions look up. The table of the config's routes is always
+/// among them.
+#[derive(Debug, Clone)]
 pub struct Lookups {
     tables: BTreeMap<String, Lookup>,
     enrichment: Arc<Enrichment>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self { tables: [of_routes(&Config::default())].into(), enrichment: Arc::default() }
+    }
+}
+
+fn of_routes(config: &Config) -> (String, Lookup) {
+    let rows = routes::table(config, &config.apis);
+    (routes::TABLE.to_owned(), Lookup { path: PathBuf::from("[[route]]"), rows })
 }
 
 impl Lookups {
     /// Reads the config's lookups, and makes one of its routes. Those that cannot be read are problems; a rule that joins one of
     /// them will not run.
     pub fn read(config: &Config) -> (Self, Vec<Diagnostic>) {
-        let of_routes = Lookup { path: PathBuf::from("[[route]]"), rows: routes::table(config, &config.apis) };
         let (enrichment, mut problems) = Enrichment::read(config);
-        let tables = [(routes::TABLE.to_owned(), of_routes)].into();
-        let mut lookups = Self { tables, enrichment: Arc::new(enrichment) };
+        let mut lookups = Self { tables: [of_routes(config)].into(), enrichment: Arc::new(enrichment) };
         for lookup in &config.lookups {
             problems.extend(lookups.add(&lookup.name, &lookup.path).err());
         }

@@ -4,7 +4,7 @@ severity = "high"
 entity = ["client", "route"]
 owasp = ["API1:2023", "API4:2023"]
 attack = ["T1213"]
-params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, declared_factor = 10, picture_factor = 10 }
+params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, high_factor = 0.5, low_factor = 5.0, declared_factor = 10, picture_factor = 10 }
 quiet = "3h"
 description = """
 Finds a client that within an hour asks for at least `min_objects` different objects of a route, gets at least one, and asks for more than is usual there,
@@ -16,6 +16,7 @@ whichever of these is most:
   carriers do, else times `own_factor`: a job that runs each night is known from its second night, and a scraper that raises its pace by more than a
   quarter a day is not;
 - on a route that nobody read at this hour of an earlier day, and on the first day of a log, `unknown_objects`.
+The first and the last of these are multiplied by `high_factor` on routes of high sensitivity (`[[route]]`), by `low_factor` on those of low.
 Where the ids stand and in which order they come makes no difference. Misses (403, 404, 410) count too: whoever looks up guessed phone numbers is seen
 by what it asks for long before it is seen by what it gets.
 
@@ -44,9 +45,10 @@ WITH hours AS (
 usual AS (
     SELECT w.window_start, w.window_end, w.client, w.route, w.requests, w.objects, w.answered, w.declared,
            own.objects AS own_objects,
-           greatest(CASE WHEN norm.high_objects IS NULL THEN $unknown_objects
-                         ELSE greatest(norm.high_objects, before.high_objects, after.high_objects)
-                              * CASE WHEN norm.unnamed_share > 0.5 THEN $unnamed_factor ELSE $route_factor END END,
+           greatest(CASE worth.sensitivity WHEN 'high' THEN $high_factor WHEN 'low' THEN $low_factor ELSE 1.0 END
+                    * CASE WHEN norm.high_objects IS NULL THEN $unknown_objects
+                           ELSE greatest(norm.high_objects, before.high_objects, after.high_objects)
+                                * CASE WHEN norm.unnamed_share > 0.5 THEN $unnamed_factor ELSE $route_factor END END,
                     coalesce($bulk_factor * bulk.typical_objects, 0),
                     coalesce(own.objects * CASE WHEN own.agents >= $many_agents THEN $shared_factor ELSE $own_factor END, 0)) AS usual_objects
     FROM (SELECT *, date_part('hour', window_start) AS hour, CAST((date_part('hour', window_start) + 23) % 24 AS INT) AS hour_before,
@@ -67,6 +69,7 @@ usual AS (
     LEFT JOIN route_bulk bulk
       ON bulk.route = w.route
      AND w.window_start >= bulk.valid_from AND w.window_start < bulk.valid_until
+    LEFT JOIN routes worth ON worth.route = w.route
 )
 SELECT window_start, window_end, client, route, requests, objects, answered, own_objects,
        round(usual_objects) AS usual_objects

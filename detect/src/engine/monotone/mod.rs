@@ -21,6 +21,7 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 
+use super::constant;
 use super::leaf::Slot;
 use super::state::Threshold;
 use super::state::aggregate::Aggregate;
@@ -120,25 +121,29 @@ impl Chain {
             return Some(chain);
         }
         let join = plan.downcast_ref::<HashJoinExec>()?;
-        // A baseline or a lookup, joined to each group.
-        if *join.join_type() != JoinType::Left || !is_table(join.right()) {
-            return None;
-        }
-        let mut chain = Self::of(join.left(), splits, rows)?;
+        // A baseline or a lookup, joined to each group. (Lookups are put on the left, which a join keeps in memory.)
+        let (groups, table, side) = match join.join_type() {
+            JoinType::Left if is_table(join.right()) => (join.left(), join.right(), JoinSide::Left),
+            JoinType::Right if constant::is_lookup(join.left()) => (join.right(), join.left(), JoinSide::Right),
+            _ => return None,
+        };
+        let mut chain = Self::of(groups, splits, rows)?;
         let still = |e: &Arc<dyn PhysicalExpr>| known(e, &chain.columns).trend == Trend::Still;
         let by_filter = join.filter().is_none_or(|f| {
             let columns: Vec<Known> = f
                 .column_indices()
                 .iter()
-                .map(|c| if c.side == JoinSide::Left { chain.columns[c.index] } else { STILL })
+                .map(|c| if c.side == side { chain.columns[c.index] } else { STILL })
                 .collect();
             known(f.expression(), &columns).trend == Trend::Still
         });
-        if !by_filter || !join.on().iter().all(|(left, _)| still(left)) {
+        let of_groups = |(left, right)| if side == JoinSide::Left { left } else { right };
+        if !by_filter || !join.on().iter().map(|(left, right)| of_groups((left, right))).all(still) {
             return None;
         }
-        let width = join.right().schema().fields().len();
-        chain.columns.extend(std::iter::repeat_n(STILL, width));
+        let of_table = std::iter::repeat_n(STILL, table.schema().fields().len());
+        let at = if side == JoinSide::Left { chain.columns.len() } else { 0 };
+        chain.columns.splice(at..at, of_table);
         chain.project(join.projection.as_deref());
         Some(chain)
     }
