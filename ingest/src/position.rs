@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+use crate::input::Input;
 
 /// Bytes hashed at the beginning and before the offset.
 pub(crate) const HASHED: usize = 1024;
@@ -91,6 +94,13 @@ impl Position {
     /// Whether the first bytes tell this file from all that are no copies of it: a request begins in them.
     pub(crate) fn is_telling(&self) -> bool {
         self.first_row.is_some_and(|at| at + TELLING <= u64::from(self.prefix_len))
+    }
+
+    /// Whether a file begins with the first bytes that were read.
+    pub(crate) fn is_beginning_of(&self, path: &Path) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        Input::open(path)?.fill(&mut bytes, (self.prefix_len as usize).min(HASHED))?;
+        Ok(hash(&bytes) == self.prefix_hash)
     }
 
     /// Whether a file of `size` bytes that begins with `prefix` is the beginning of what was read.

@@ -12,6 +12,7 @@ use super::file::Tailed;
 use super::seen::Found;
 use crate::input::Input;
 use crate::position::{FileId, HASHED, Position, hash};
+use crate::reader::LogReader;
 
 /// What a new file is a copy of.
 pub(super) enum Origin {
@@ -77,11 +78,13 @@ impl Tailer {
         // An archive that is still being written may show less than what is hashed.
         let may_cover = plain || !whole;
         let covers = |position: &Position| position.file() != id && position.covers(&bytes, size);
-        for position in self.known.resting().filter(|position| position.is_telling()) {
-            if may_cover && covers(position) || !plain && beginning.is_of(position) {
+        for position in self.known.resting() {
+            // What other logs may begin with, too, proves nothing; what was read last must agree as well.
+            let is_proved = || position.is_telling() || self.holds(found, position);
+            if may_cover && covers(position) || !plain && beginning.is_of(position) && is_proved() {
                 return Origin::Here;
             }
-            if plain && size >= position.offset() && beginning.is_of(position) {
+            if plain && position.is_telling() && size >= position.offset() && beginning.is_of(position) {
                 originals.push(Original::Resting(position.file()));
             }
         }
@@ -92,6 +95,12 @@ impl Tailer {
             return Origin::Read;
         }
         if originals.is_empty() { Origin::None } else { Origin::Of(originals) }
+    }
+
+    /// Whether a file has what was read up to a position, wherever that was.
+    pub(super) fn holds(&self, found: &Found, position: &Position) -> bool {
+        let there = Position { path: found.path.clone(), ..position.clone() };
+        LogReader::resume(&there, &self.sources[found.source].options).is_ok()
     }
 
     /// The position that a copy may go on from.

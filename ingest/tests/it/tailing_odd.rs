@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use crate::hostile::{line, log};
+use crate::hostile::{gzip, line, log};
 use crate::tailing::Scene;
 
 #[test]
@@ -88,6 +88,26 @@ fn an_archive_that_shows_little_yet_is_no_new_log() {
     fs::write(scene.path("access.log.1.gz"), &archive).expect("writes");
     scene.poll().poll().expect([]);
     scene.restart().poll().expect([]);
+}
+
+/// Most file systems give the inode of a removed file to the next one.
+#[test]
+fn an_archive_with_the_inode_of_one_that_was_read() {
+    let mut scene = Scene::new();
+    fs::write(scene.path("access.log.1.gz"), gzip(log(0..3).as_bytes())).expect("writes");
+    scene.poll().expect(0..3);
+    for restarts in [false, true] {
+        // In place: the inode stays in any case.
+        let start = if restarts { 20 } else { 10 };
+        fs::write(scene.path("access.log.1.gz"), gzip(log(start..start + 5).as_bytes())).expect("writes");
+        if restarts {
+            scene.restart();
+        }
+        scene.poll().expect(start..start + 5);
+        scene.poll().expect([]);
+        scene.restart().poll().expect([]);
+    }
+    scene.expect_no_warning();
 }
 
 #[test]
