@@ -153,6 +153,8 @@ fn relation(input: &Input, bytes: &[u8], size: Option<u64>, original: &Tailed) -
                 Relation::Copy
             }
         }
+        // Copied and then truncated, since it was looked at last: the next look finds out, and what the copy is of.
+        Some(_) if alike(read, bytes) && original.has_changed() => Relation::Copy,
         _ => Relation::Other,
     }
 }

@@ -90,6 +90,22 @@ fn an_archive_that_shows_little_yet_is_no_new_log() {
     scene.restart().poll().expect([]);
 }
 
+#[test]
+fn a_log_that_is_truncated_before_its_copy_is_looked_at() {
+    for new in ["", "another line"] {
+        let mut scene = Scene::new();
+        scene.append("access.log", &log(0..30));
+        scene.append("access.log.1", &log(0..30));
+        scene.look();
+        scene.take();
+        fs::write(scene.path("access.log"), new).expect("truncates and writes");
+        scene.drain();
+        scene.expect(0..30);
+        scene.poll().expect([]);
+        scene.restart().poll().expect([]);
+    }
+}
+
 /// Most file systems give the inode of a removed file to the next one.
 #[test]
 fn an_archive_with_the_inode_of_one_that_was_read() {
