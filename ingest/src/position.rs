@@ -138,6 +138,11 @@ pub(crate) fn key(path: &Path, metadata: &Metadata, generation: u32) -> String {
     format!("{}#{:x}-{birth:x}-{generation}", path.display(), metadata.ino())
 }
 
+/// What a key says of the file but for its name.
+pub(crate) fn birth(key: &str) -> Option<&str> {
+    key.rsplit('#').next()
+}
+
 /// The bytes that positions hash: the first and the last of what was read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trail {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use crate::hostile::{gzip, line, log};
@@ -124,6 +125,21 @@ fn an_archive_with_the_inode_of_one_that_was_read() {
         scene.restart().poll().expect([]);
     }
     scene.expect_no_warning();
+}
+
+/// A file was opened, and nothing of it read yet; another one with its inode has another format.
+#[test]
+fn a_file_with_the_inode_of_one_that_was_only_opened() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..3));
+    scene.look();
+    let mut stored = serde_json::to_value(scene.tailer.positions()).expect("serialises");
+    fs::remove_file(scene.path("access.log")).expect("removes");
+    let text = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n2024-03-05 10:00:00 192.0.2.7 GET /7 200\n";
+    scene.append("access.log.b", text);
+    stored[0]["ino"] = fs::metadata(scene.path("access.log.b")).expect("a file").ino().into();
+    scene.tailer = Scene::follow(&scene.directory, serde_json::from_value(stored).expect("deserialises"));
+    scene.poll().expect([7]);
 }
 
 #[test]
