@@ -12,7 +12,7 @@ use super::file::Tailed;
 use super::seen::Found;
 use crate::input::Input;
 use crate::position::{FileId, HASHED, Position, hash};
-use crate::reader::LogReader;
+use crate::reader::{LogReader, ReadError};
 
 /// What a new file is a copy of.
 pub(super) enum Origin {
@@ -67,10 +67,10 @@ impl Tailer {
         let mut originals = Vec::new();
         for file in self.files.iter().filter(|file| !file.is_archive()) {
             match relation(&input, &bytes, plain.then_some(size), file) {
-                Relation::Other => {}
                 Relation::Unread if file.at_end => return Origin::Here,
                 Relation::Unread => return Origin::Unread,
-                Relation::Copy => return Origin::Here,
+                Relation::Copy if plain || self.is_proved(found, &file.position()) => return Origin::Here,
+                Relation::Other | Relation::Copy => {}
                 Relation::Longer => originals.push(Original::Open(file.reader.file())),
             }
         }
@@ -79,9 +79,8 @@ impl Tailer {
         let may_cover = plain || !whole;
         let covers = |position: &Position| position.file() != id && position.covers(&bytes, size);
         for position in self.known.resting() {
-            // What other logs may begin with, too, proves nothing; what was read last must agree as well.
-            let is_proved = || position.is_telling() || self.holds(found, position);
-            if may_cover && covers(position) || !plain && beginning.is_of(position) && is_proved() {
+            let is_archive = !plain && beginning.is_of(position) && self.is_proved(found, position);
+            if is_archive || may_cover && covers(position) {
                 return Origin::Here;
             }
             if plain && position.is_telling() && size >= position.offset() && beginning.is_of(position) {
@@ -97,10 +96,12 @@ impl Tailer {
         if originals.is_empty() { Origin::None } else { Origin::Of(originals) }
     }
 
-    /// Whether a file has what was read up to a position, wherever that was.
-    pub(super) fn holds(&self, found: &Found, position: &Position) -> bool {
-        let there = Position { path: found.path.clone(), ..position.clone() };
-        LogReader::resume(&there, &self.sources[found.source].options).is_ok()
+    /// Whether a file that begins with a position's first bytes is made of the same content. What other logs may begin
+    /// with, too, a hole or a heading, proves nothing: then what was read last must agree as well, as far as can be told.
+    pub(super) fn is_proved(&self, found: &Found, position: &Position) -> bool {
+        let there = || Position { path: found.path.clone(), ..position.clone() };
+        let resume = || LogReader::resume(&there(), &self.sources[found.source].options);
+        position.is_telling() || !matches!(resume(), Err(ReadError::Changed { .. }))
     }
 
     /// The position that a copy may go on from.

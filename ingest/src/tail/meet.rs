@@ -98,7 +98,7 @@ impl Tailer {
     fn is_finished(&mut self, id: FileId, found: &Found) -> bool {
         let Some(position) = self.known.of(id).filter(|position| position.finished) else { return false };
         match position.is_beginning_of(&found.path) {
-            Ok(true) if position.is_telling() || self.holds(found, position) => {
+            Ok(true) if self.is_proved(found, position) => {
                 self.parked.insert(id, found.stamp);
                 true
             }

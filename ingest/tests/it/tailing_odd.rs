@@ -127,6 +127,20 @@ fn an_archive_with_the_inode_of_one_that_was_read() {
     scene.expect_no_warning();
 }
 
+/// What a writer leaves that goes on at its old place after a truncation.
+#[test]
+fn archives_that_begin_with_the_same_hole() {
+    let behind_a_hole = |lines| [vec![0; 2_000], log(lines).into_bytes()].concat();
+    let mut scene = Scene::new();
+    fs::write(scene.path("access.log"), behind_a_hole(0..3)).expect("writes");
+    scene.poll().expect(0..3);
+    fs::write(scene.path("access.log.1.gz"), gzip(&behind_a_hole(10..13))).expect("writes");
+    scene.poll().expect(10..13);
+    fs::write(scene.path("access.log.2.gz"), gzip(&behind_a_hole(0..3))).expect("writes");
+    scene.poll().expect([]);
+    scene.restart().poll().expect([]);
+}
+
 /// A file was opened, and nothing of it read yet; another one with its inode has another format.
 #[test]
 fn a_file_with_the_inode_of_one_that_was_only_opened() {
