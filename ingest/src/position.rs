@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+use crate::input::Input;
 
 /// Bytes hashed at the beginning and before the offset.
 pub(crate) const HASHED: usize = 1024;
@@ -93,6 +96,13 @@ impl Position {
         self.first_row.is_some_and(|at| at + TELLING <= u64::from(self.prefix_len))
     }
 
+    /// Whether a file begins with the first bytes that were read.
+    pub(crate) fn is_beginning_of(&self, path: &Path) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        Input::open(path)?.fill(&mut bytes, (self.prefix_len as usize).min(HASHED))?;
+        Ok(hash(&bytes) == self.prefix_hash)
+    }
+
     /// Whether a file of `size` bytes that begins with `prefix` is the beginning of what was read.
     pub(crate) fn covers(&self, prefix: &[u8], size: u64) -> bool {
         if size >= self.offset || !self.is_telling() {
@@ -126,6 +136,11 @@ pub(crate) fn key(path: &Path, metadata: &Metadata, generation: u32) -> String {
     let birth = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let birth = birth.map_or(0, |since| since.as_nanos());
     format!("{}#{:x}-{birth:x}-{generation}", path.display(), metadata.ino())
+}
+
+/// What a key says of the file but for its name.
+pub(crate) fn birth(key: &str) -> Option<&str> {
+    key.rsplit('#').next()
 }
 
 /// The bytes that positions hash: the first and the last of what was read.

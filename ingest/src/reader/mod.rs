@@ -11,7 +11,7 @@ use crate::block::{BLOCK, Block, Blocks, Kind};
 use crate::formats::{AnyFormat, Heading, named};
 use crate::identity::Identity;
 use crate::input::{Bomb, Compression, Input};
-use crate::position::{FileId, HASHED, Position, Trail, hash, key};
+use crate::position::{FileId, HASHED, Position, Trail, birth, hash, key};
 use crate::probe::Probe;
 use crate::reject::RejectReason;
 use crate::reread::Reread;
@@ -186,8 +186,8 @@ impl LogReader {
         let format = known_format(options.format.as_deref().unwrap_or(&position.format), options)?;
         let (path, generation) = (&position.path, position.generation);
         let mut reader = Self::open_with(path, format, options, Mode::Follow, generation, BLOCK)?;
-        reader.key.clone_from(&position.key);
         reader.go_to(position)?;
+        reader.key.clone_from(&position.key);
         if let Some(heading) = &position.heading
             && let Some(Heading::Fields(format)) = reader.parser.format.heading(heading)
         {
@@ -205,6 +205,10 @@ impl LogReader {
         let same_file = (self.file == position.file() || position.newest_ts.is_some()) && !position.compressed;
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
+        }
+        // Where nothing was read, only its birth tells a file from the next one with its inode.
+        if position.offset == 0 && birth(&self.key) != birth(&position.key) {
+            return Err(changed("another file has its inode"));
         }
         let input = self.blocks.input_mut();
         let failed = |error| ReadError::Open { path: position.path.clone(), error };

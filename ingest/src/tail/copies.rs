@@ -12,6 +12,7 @@ use super::file::Tailed;
 use super::seen::Found;
 use crate::input::Input;
 use crate::position::{FileId, HASHED, Position, hash};
+use crate::reader::{LogReader, ReadError};
 
 /// What a new file is a copy of.
 pub(super) enum Origin {
@@ -66,10 +67,10 @@ impl Tailer {
         let mut originals = Vec::new();
         for file in self.files.iter().filter(|file| !file.is_archive()) {
             match relation(&input, &bytes, plain.then_some(size), file) {
-                Relation::Other => {}
                 Relation::Unread if file.at_end => return Origin::Here,
                 Relation::Unread => return Origin::Unread,
-                Relation::Copy => return Origin::Here,
+                Relation::Copy if plain || self.is_proved(found, &file.position()) => return Origin::Here,
+                Relation::Other | Relation::Copy => {}
                 Relation::Longer => originals.push(Original::Open(file.reader.file())),
             }
         }
@@ -77,11 +78,12 @@ impl Tailer {
         // An archive that is still being written may show less than what is hashed.
         let may_cover = plain || !whole;
         let covers = |position: &Position| position.file() != id && position.covers(&bytes, size);
-        for position in self.known.resting().filter(|position| position.is_telling()) {
-            if may_cover && covers(position) || !plain && beginning.is_of(position) {
+        for position in self.known.resting() {
+            let is_archive = !plain && beginning.is_of(position) && self.is_proved(found, position);
+            if is_archive || may_cover && covers(position) {
                 return Origin::Here;
             }
-            if plain && size >= position.offset() && beginning.is_of(position) {
+            if plain && position.is_telling() && size >= position.offset() && beginning.is_of(position) {
                 originals.push(Original::Resting(position.file()));
             }
         }
@@ -92,6 +94,14 @@ impl Tailer {
             return Origin::Read;
         }
         if originals.is_empty() { Origin::None } else { Origin::Of(originals) }
+    }
+
+    /// Whether a file that begins with a position's first bytes is made of the same content. What other logs may begin
+    /// with, too, a hole or a heading, proves nothing: then what was read last must agree as well, as far as can be told.
+    pub(super) fn is_proved(&self, found: &Found, position: &Position) -> bool {
+        let there = || Position { path: found.path.clone(), ..position.clone() };
+        let resume = || LogReader::resume(&there(), &self.sources[found.source].options);
+        position.is_telling() || !matches!(resume(), Err(ReadError::Changed { .. }))
     }
 
     /// The position that a copy may go on from.
@@ -144,6 +154,8 @@ fn relation(input: &Input, bytes: &[u8], size: Option<u64>, original: &Tailed) -
                 Relation::Copy
             }
         }
+        // Copied and then truncated, since it was looked at last: the next look finds out, and what the copy is of.
+        Some(_) if alike(read, bytes) && original.has_changed() => Relation::Copy,
         _ => Relation::Other,
     }
 }

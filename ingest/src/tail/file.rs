@@ -119,6 +119,12 @@ impl Tailed {
         (is_read && is_still).then(|| Stamp::of(&metadata))
     }
 
+    /// Whether it does not hold what was read of it any more.
+    pub(super) fn has_changed(&self) -> bool {
+        let is_shorter = |metadata: Metadata| metadata.len() < self.reader.consumed();
+        self.reader.input().metadata().is_ok_and(is_shorter) || self.reader.is_overwritten()
+    }
+
     /// Looks whether the open file grew, shrank or was overwritten; `named`: a source still names it.
     pub(super) fn look(&mut self, named: bool, now: Duration) -> Change {
         if self.is_archive() {

@@ -1,6 +1,7 @@
 //! Opening what the sources name: files known from a position, new ones, and those that wait for room.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl Tailer {
     fn meet(&mut self, id: FileId, found: &Found) -> bool {
         let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.as_long_as == Some(found.stamp));
         let parked = self.parked.get(&id) == Some(&found.stamp);
-        if stuck || parked || self.known.of(id).is_some_and(|position| position.finished) {
+        if stuck || parked || self.is_finished(id, found) {
             return true;
         }
         if self.files.len() >= MAX_OPEN && !self.make_room() {
@@ -91,6 +92,24 @@ impl Tailer {
             None => self.open(id, found, &options),
         }
         true
+    }
+
+    /// Whether the file is an archive that was read to its end. Its inode alone does not tell: another file may have it by now.
+    fn is_finished(&mut self, id: FileId, found: &Found) -> bool {
+        let Some(position) = self.known.of(id).filter(|position| position.finished) else { return false };
+        match position.is_beginning_of(&found.path) {
+            Ok(true) if self.is_proved(found, position) => {
+                self.parked.insert(id, found.stamp);
+                true
+            }
+            Ok(_) if is_still(id, &found.path) => {
+                if let Some(position) = self.known.take(id) {
+                    self.known.lost(position);
+                }
+                false
+            }
+            Ok(_) | Err(_) => true,
+        }
     }
 
     /// Closes a quarter of the open files: those that have stood still for longest.
@@ -119,7 +138,7 @@ impl Tailer {
                 let first_ts = position.newest_ts.unwrap_or(i64::MIN);
                 self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
             }
-            Err(ReadError::Changed { .. }) if !is_still(id, found) => self.known.rest(position, &self.seen),
+            Err(ReadError::Changed { .. }) if !is_still(id, &found.path) => self.known.rest(position, &self.seen),
             Err(error @ ReadError::Changed { .. }) => {
                 self.notices.push(Notice { level: Level::Warn, text: format!("{error}; it is read from its start") });
                 // The file that had this inode may have gone into an archive.
@@ -137,6 +156,8 @@ impl Tailer {
     fn open(&mut self, id: FileId, found: &Found, options: &SourceOptions) {
         let probe = match probe_as(&found.path, options, Mode::Follow) {
             Ok(probe) => probe,
+            // Rotated since it was listed: what was looked at is another file.
+            Err(_) if !is_still(id, &found.path) => return,
             Err(error) => {
                 let stuck = match &error {
                     ProbeError::Empty { .. } => Stuck { as_long_as: Some(found.stamp), trouble: None },
@@ -147,7 +168,9 @@ impl Tailer {
                 return;
             }
         };
-        if self.is_settled_as_copy(id, found, options, probe.compression == Compression::None) {
+        if !is_still(id, &found.path)
+            || self.is_settled_as_copy(id, found, options, probe.compression == Compression::None)
+        {
             return;
         }
         let generation = self.known.generation(id);
@@ -244,8 +267,8 @@ impl Tailer {
                     let first_ts = position.newest_ts.unwrap_or(i64::MIN);
                     self.files.push(Tailed::new(reader, stray.source, first_ts, self.now));
                 }
-                // Another file by now.
-                Err(ReadError::Changed { .. }) => {
+                // It has other content by now.
+                Err(ReadError::Changed { .. }) if is_still(stray.id, &there.path) => {
                     if let Some(position) = self.known.take_gone(at) {
                         self.known.lost(position);
                     }
@@ -257,9 +280,9 @@ impl Tailer {
     }
 }
 
-/// Whether the file's name still means it.
-fn is_still(id: FileId, found: &Found) -> bool {
-    std::fs::metadata(&found.path).is_ok_and(|metadata| FileId::of(&metadata) == id)
+/// Whether a name still means the file.
+fn is_still(id: FileId, path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| FileId::of(&metadata) == id)
 }
 
 impl Stuck {

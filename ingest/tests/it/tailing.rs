@@ -52,13 +52,23 @@ impl Scene {
     /// One poll, and all that it shows.
     pub fn poll(&mut self) -> &mut Self {
         self.look();
-        while let Some(batch) = self.tailer.next_batch() {
-            for row in 0..batch.batch.rows.num_rows() {
-                let path = text(&batch.batch.rows, columns::PATH, row).unwrap_or("NULL").to_owned();
-                self.came.push((batch.file.clone(), path));
-            }
-        }
+        self.drain();
         self
+    }
+
+    /// All that the last poll showed.
+    pub fn drain(&mut self) {
+        while self.take() {}
+    }
+
+    /// One batch. False: there is none.
+    pub fn take(&mut self) -> bool {
+        let Some(batch) = self.tailer.next_batch() else { return false };
+        for row in 0..batch.batch.rows.num_rows() {
+            let path = text(&batch.batch.rows, columns::PATH, row).unwrap_or("NULL").to_owned();
+            self.came.push((batch.file.clone(), path));
+        }
+        true
     }
 
     /// What a kill and a start leave: only the positions, as they are stored.

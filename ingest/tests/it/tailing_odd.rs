@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use crate::hostile::{line, log};
+use crate::hostile::{gzip, line, log};
 use crate::tailing::Scene;
 
 #[test]
@@ -88,6 +89,71 @@ fn an_archive_that_shows_little_yet_is_no_new_log() {
     fs::write(scene.path("access.log.1.gz"), &archive).expect("writes");
     scene.poll().poll().expect([]);
     scene.restart().poll().expect([]);
+}
+
+#[test]
+fn a_log_that_is_truncated_before_its_copy_is_looked_at() {
+    for new in ["", "another line"] {
+        let mut scene = Scene::new();
+        scene.append("access.log", &log(0..30));
+        scene.append("access.log.1", &log(0..30));
+        scene.look();
+        scene.take();
+        fs::write(scene.path("access.log"), new).expect("truncates and writes");
+        scene.drain();
+        scene.expect(0..30);
+        scene.poll().expect([]);
+        scene.restart().poll().expect([]);
+    }
+}
+
+/// Most file systems give the inode of a removed file to the next one.
+#[test]
+fn an_archive_with_the_inode_of_one_that_was_read() {
+    let mut scene = Scene::new();
+    fs::write(scene.path("access.log.1.gz"), gzip(log(0..3).as_bytes())).expect("writes");
+    scene.poll().expect(0..3);
+    for restarts in [false, true] {
+        // In place: the inode stays in any case.
+        let start = if restarts { 20 } else { 10 };
+        fs::write(scene.path("access.log.1.gz"), gzip(log(start..start + 5).as_bytes())).expect("writes");
+        if restarts {
+            scene.restart();
+        }
+        scene.poll().expect(start..start + 5);
+        scene.poll().expect([]);
+        scene.restart().poll().expect([]);
+    }
+    scene.expect_no_warning();
+}
+
+/// What a writer leaves that goes on at its old place after a truncation.
+#[test]
+fn archives_that_begin_with_the_same_hole() {
+    let behind_a_hole = |lines| [vec![0; 2_000], log(lines).into_bytes()].concat();
+    let mut scene = Scene::new();
+    fs::write(scene.path("access.log"), behind_a_hole(0..3)).expect("writes");
+    scene.poll().expect(0..3);
+    fs::write(scene.path("access.log.1.gz"), gzip(&behind_a_hole(10..13))).expect("writes");
+    scene.poll().expect(10..13);
+    fs::write(scene.path("access.log.2.gz"), gzip(&behind_a_hole(0..3))).expect("writes");
+    scene.poll().expect([]);
+    scene.restart().poll().expect([]);
+}
+
+/// A file was opened, and nothing of it read yet; another one with its inode has another format.
+#[test]
+fn a_file_with_the_inode_of_one_that_was_only_opened() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..3));
+    scene.look();
+    let mut stored = serde_json::to_value(scene.tailer.positions()).expect("serialises");
+    fs::remove_file(scene.path("access.log")).expect("removes");
+    let text = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n2024-03-05 10:00:00 192.0.2.7 GET /7 200\n";
+    scene.append("access.log.b", text);
+    stored[0]["ino"] = fs::metadata(scene.path("access.log.b")).expect("a file").ino().into();
+    scene.tailer = Scene::follow(&scene.directory, serde_json::from_value(stored).expect("deserialises"));
+    scene.poll().expect([7]);
 }
 
 #[test]
