@@ -4,6 +4,7 @@ mod corpus;
 mod formats;
 mod fuzz;
 mod hostile;
+mod invariants;
 mod rows;
 mod tailing;
 mod tailing_odd;
