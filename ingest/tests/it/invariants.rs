@@ -44,7 +44,9 @@ pub fn check(options: &SourceOptions, log: &[u8], cut: usize) {
     let whole = drain(&mut reader);
     let bytes: u64 = whole.iter().map(|batch| batch.bytes).sum();
     assert_eq!(bytes, log.len() as u64, "bytes are neither skipped nor read twice");
-    whole.iter().for_each(|batch| check_batch(batch, log));
+    for batch in &whole {
+        check_batch(batch, log);
+    }
 
     let cut = cut.min(log.len());
     fs::write(file.path(), &log[..cut]).expect("writes");
