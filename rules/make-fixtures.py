@@ -208,6 +208,7 @@ def small_catalogue():
     log = Log(27)
     products = log.rng.sample(range(2_000), 600)
     log.sweep(at(10), 3_600, "192.0.2.100", [f"/v1/products/{100_000 + n}" for n in products])
+    log.sweep(at(10), 3_600, "192.0.2.100", ["/static/app.js", "/v1/banners"] * 50)
     log.write("api1/dense-ids", "office-in-a-small-catalogue")
 
 
@@ -257,10 +258,11 @@ def first_hour_of_the_log():
     log.write("api1/steady-reader", "first-hour-of-the-log")
 
 
-def sync_of_2400_photos():
+def sync_of_photos():
+    """A new phone; it is done before eight minutes are over."""
     log = Log(92)
     app_users(log)
-    log.sweep(at(6, 5), 790, "198.51.100.77", [f"/v1/photos/{1_000_000 + n}" for n in range(2_400)], agent=APP)
+    log.sweep(at(6, 5), 170, "198.51.100.77", [f"/v1/photos/{1_000_000 + 3 * n}" for n in range(500)], agent=APP)
     log.write("api1/steady-reader", "photo-sync")
 
 
@@ -279,7 +281,8 @@ def films():
     """Everybody fetches segments."""
     log = Log(94)
     for viewer in range(5):
-        log.sweep(at(6, 0, viewer * 40), 2_000, f"198.51.100.{viewer + 1}", [f"/video/{901 + viewer}/segments/{n}" for n in range(400)], size=900_000)
+        segments = [f"/video/{901 + viewer}/segments/{uuid.UUID(int=log.rng.getrandbits(128), version=4)}" for _ in range(330)]
+        log.sweep(at(6, 0, viewer * 40), 2_000, f"198.51.100.{viewer + 1}", segments, size=900_000)
     log.write("api1/steady-reader", "films")
 
 
@@ -388,6 +391,8 @@ def same_hour_as_yesterday():
     for night in range(3):
         tokens = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(1_600)]
         log.sweep(at(2, 1, day=night), 3_400, "192.0.2.21", [f"/v1/parcels/{t}" for t in tokens], agent="parcel-export/1.0")
+        # (it asks which, ten at a time)
+        log.sweep(at(2, 1, day=night), 3_400, "192.0.2.21", ["/v1/parcels/changes"] * 160, agent="parcel-export/1.0")
     log.write("api1/above-baseline", "same-hour-as-yesterday")
 
 
@@ -677,7 +682,7 @@ def refused_secrets():
 for make in [
     ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery,
     id_every_25_seconds, bulk, list_views, photo_sync, small_catalogue, dashboard, nightly_partner,
-    first_hour_of_the_log, sync_of_2400_photos, pages_and_objects, films, dashboard_and_lists,
+    first_hour_of_the_log, sync_of_photos, pages_and_objects, films, dashboard_and_lists,
     uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
     profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
     hundred_addresses, rush_of_visitors, product_in_the_news,
