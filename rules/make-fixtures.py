@@ -596,6 +596,32 @@ def device_code():
     log.write("api2/credential-stuffing", "device-waits-for-its-owner")
 
 
+# --- api7/metadata-host ---
+
+METADATA = [
+    "/v1/previews?url=http%3A%2F%2F169.254.169.254%2Flatest%2Fmeta-data%2Fiam%2Fsecurity-credentials%2F",
+    "/v1/previews?url=http://169.254.169.254/latest/meta-data/",
+    "/v1/previews?url=HTTP%3a%2f%2fMetadata.Google.Internal%2fcomputeMetadata%2fv1%2f",
+    "/v1/imports?source=file%3A%2F%2F%2Fetc%2Fpasswd",
+]
+
+
+def asked_to_fetch():
+    log = Log(96)
+    for n, path in enumerate(METADATA):
+        log.add(at(3, n), "192.0.2.200", path, 200, 1_400 + n)
+    log.write("api7/metadata-host", "asked-to-fetch")
+
+
+def nothing_fetched():
+    log = Log(97)
+    for n, path in enumerate(METADATA):
+        log.add(at(3, n), "192.0.2.200", path, [400, 403, 502][n % 3], 90)
+    log.add(at(3, 10), "198.51.100.4", "/search?q=169.254.169.254", 200, 8_800)
+    log.add(at(3, 11), "198.51.100.4", "/v1/previews?url=https%3A%2F%2Fwww.example.com%2F169.254.169.254.html", 200, 2_100)
+    log.write("api7/metadata-host", "nothing-fetched")
+
+
 # --- api8/probing ---
 
 WORDS = ["admin", "console", "manager/html", "phpmyadmin/index.php", "old", "test", "v0/users", "internal/metrics", "debug/vars",
@@ -692,6 +718,7 @@ for make in [
     old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
+    asked_to_fetch, nothing_fetched,
     word_list, broken_release, broken_release_is_over, deleted_items, expired_session,
     served_secrets, single_page_app, refused_secrets,
 ]:

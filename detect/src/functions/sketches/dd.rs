@@ -163,6 +163,7 @@ pub(super) fn p_value() -> ScalarUDF {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "few values")]
 mod tests {
     use std::sync::Arc;
 

@@ -127,7 +127,6 @@ impl<'a> Read<'a> {
         (self.rows > 0).then(|| once as f64 / self.entries.len() as f64)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "at most 1,024")]
     fn new_share(&self, known: &Read) -> Option<f64> {
         let theta = self.theta.min(known.theta);
         let mut others = known.hashes().peekable();
@@ -203,6 +202,7 @@ pub(super) fn new_share() -> ScalarUDF {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "few values, counted")]
 mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
