@@ -10,12 +10,11 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 
-use crate::engine::compile::paned_schema;
 use crate::engine::leaf::Slot;
 use crate::engine::program::{Expr, Program};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 
-/// A plan over a slot that takes the rows of `requests` with the window's bounds, both of which hold the row's `ts`.
+/// A plan over a slot that takes the rows of `requests`, or of a baseline, with the window's bounds, both of which hold the row's `ts`.
 #[derive(Debug, Clone)]
 pub struct Below {
     /// Takes the rows.
@@ -26,6 +25,8 @@ pub struct Below {
     pub context: Arc<TaskContext>,
     /// Position of a bound in its result.
     pub ts: usize,
+    /// The baseline that its rows come from, by name as a table.
+    pub baseline: Option<String>,
 }
 
 /// The rows that are grouped.
@@ -59,7 +60,10 @@ impl Source {
         match &self.below {
             None if filters.is_empty() => "requests".into(),
             None => format!("requests WHERE {}", filters.join(" AND ")),
-            Some(below) => displayable(below.plan.as_ref()).indent(false).to_string(),
+            Some(below) => {
+                let of = below.baseline.iter().map(|table| format!("{table}, by\n"));
+                of.chain([displayable(below.plan.as_ref()).indent(false).to_string()]).collect()
+            }
         }
     }
 
@@ -71,6 +75,11 @@ impl Source {
     pub fn types_of(&self, requests: &Schema, expressions: &[Expr]) -> Result<Vec<DataType>> {
         let schema = self.schema(requests);
         expressions.iter().map(|e| e.data_type(&schema)).collect()
+    }
+
+    /// The baseline that its rows come from, if they do not come from `requests`.
+    pub fn baseline(&self) -> Option<&str> {
+        self.below.as_ref()?.baseline.as_deref()
     }
 
     /// Whether its rows are those of `requests` as they are.
@@ -95,12 +104,12 @@ impl Source {
         self.program.as_ref().map_or(0, |p| p.outputs[0])
     }
 
-    /// The rows for a batch of `requests` with bounds.
+    /// The rows for a batch of `requests`, or of its baseline, with bounds.
     pub async fn rows(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
         let Some(below) = &self.below else { return Ok(vec![program.run(batch)?]) };
         // (its leaf knows nothing of what was prepared)
-        let columns: Vec<usize> = (0..paned_schema().fields().len()).collect();
+        let columns: Vec<usize> = (0..below.slot.schema().fields().len()).collect();
         below.slot.put(vec![batch.project(&columns)?]);
         let rows = collect(reset_plan_states(Arc::clone(&below.plan))?, Arc::clone(&below.context)).await;
         below.slot.put(Vec::new());
