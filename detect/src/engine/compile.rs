@@ -352,10 +352,11 @@ impl Key {
 impl Split {
     fn new(partial: &AggregateExec, schema: SchemaRef, leaves: &Leaves, context: &Arc<TaskContext>) -> Result<Self> {
         let (baseline, leaf) = leaves.read_by(partial.input())?;
-        let (source, columns, table) = match flatten(partial.input())?.filter(|_| baseline.is_none()) {
-            Some(flat) => (Source::requests(flat.filters), flat.columns, paned_schema()),
-            None => below(partial, (baseline, leaf), context)?,
+        let (source, columns, table) = match flatten(partial.input())? {
+            Some(flat) => (Source::requests(flat.filters), flat.columns, Arc::clone(leaf.schema())),
+            None => below(partial, leaf, context)?,
         };
+        let source = source.of_baseline(baseline.map(|name| (name.clone(), Arc::clone(leaf.schema()))));
         let keys = partial.group_expr().expr().iter().map(|(expr, _)| Ok(Key::of(over(expr, &columns)?)));
         let keys = keys.collect::<Result<Vec<Key>>>()?;
         if keys.iter().all(|key| matches!(key, Key::Column(_))) {
@@ -414,11 +415,11 @@ impl Split {
     }
 }
 
-/// The plan below an aggregate that is more than filters and projections over requests, as it is, with a leaf of its own: stores
+/// The plan below an aggregate that is more than filters and projections, as it is, with a leaf of its own: stores
 /// run beside each other.
 fn below(
     partial: &AggregateExec,
-    (baseline, leaf): (Option<&String>, &Arc<Slot>),
+    leaf: &Arc<Slot>,
     context: &Arc<TaskContext>,
 ) -> Result<(Source, Vec<Expr>, SchemaRef)> {
     let table = partial.input().schema();
@@ -429,7 +430,7 @@ fn below(
     let ts = bound.and_then(|(expr, _)| expr.downcast_ref::<Column>()).map(Column::index);
     let ts = ts.ok_or_else(|| DataFusionError::Internal("the window is no column below its aggregate".into()))?;
     let (slot, plan) = leaf.parted(Arc::clone(partial.input()))?;
-    let source = Source::plan(Below { slot, plan, context: Arc::clone(context), ts, baseline: baseline.cloned() });
+    let source = Source::plan(Below { slot, plan, context: Arc::clone(context), ts });
     Ok((source, columns, table))
 }
 

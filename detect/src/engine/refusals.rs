@@ -175,7 +175,7 @@ async fn windows_over_baselines() {
         (
             "hop(usual, ts, INTERVAL '30 seconds', INTERVAL '1 minute')",
             "begin or end within one",
-            "whole numbers of 60 seconds",
+            "multiples of 1 minute",
         ),
         ("tumble(overlapping, ts, INTERVAL '2 minutes')", "overlap", "tumble(..)"),
         ("tumble(unusual, ts, INTERVAL '2 minutes')", "no table \"unusual\"", "usual"),

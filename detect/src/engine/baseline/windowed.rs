@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
 use tripline_ingest::table::columns::TS;
 
+use super::super::explain::time;
 use super::super::window::{WINDOW_END, WINDOW_START, WindowSpec, timestamp_type};
 
 /// A baseline's columns that mean the same under other windows: all but the bounds of its own.
@@ -45,12 +46,10 @@ pub fn misfit(table: &str, own: WindowSpec, wanted: WindowSpec) -> Option<(Strin
         ));
     }
     (wanted.slide % own.size != 0).then(|| {
-        let seconds = own.size / 1_000_000;
+        let size = time(own.size);
         (
-            format!(
-                "{table} has a row for each window of {seconds} seconds, and these windows begin or end within one"
-            ),
-            format!("choose a slide and a size that are whole numbers of {seconds} seconds"),
+            format!("{table} has a row for each window of {size}, and these windows begin or end within one"),
+            format!("choose a slide and a size that are multiples of {size}"),
         )
     })
 }
