@@ -208,6 +208,7 @@ def small_catalogue():
     log = Log(27)
     products = log.rng.sample(range(2_000), 600)
     log.sweep(at(10), 3_600, "192.0.2.100", [f"/v1/products/{100_000 + n}" for n in products])
+    log.sweep(at(10), 3_600, "192.0.2.100", ["/static/app.js", "/v1/banners"] * 50)
     log.write("api1/dense-ids", "office-in-a-small-catalogue")
 
 
@@ -234,6 +235,63 @@ def nightly_partner():
         ids = range(700_000 + night * 3_000, 703_000 + night * 3_000)
         log.sweep(at(2, 0, day=night), 3_300, "192.0.2.20", [f"/v1/orders/{n}" for n in ids], size=1_300, agent=agent)
     log.write("api1/dense-ids", "nightly-partner")
+
+
+# --- api1/steady-reader ---
+
+
+def app_users(log):
+    """Six people with the app."""
+    for n in range(6):
+        time = at(6) + log.rng.random() * 600
+        while time < at(7):
+            client, account = f"198.51.100.{n + 1}", 7_000_000 + n * 13
+            log.add(time, client, "/v1/me", agent=APP)
+            log.add(time + 0.3, client, f"/v1/users/{account}", agent=APP)
+            time += log.rng.uniform(60, 900)
+
+
+def first_hour_of_the_log():
+    log = Log(91)
+    app_users(log)
+    log.sweep(at(6, 0, 2), 1400, "192.0.2.200", [f"/v1/users/{log.rng.randrange(1, 40_000_000)}" for _ in range(420)])
+    log.write("api1/steady-reader", "first-hour-of-the-log")
+
+
+def sync_of_photos():
+    """A new phone; it is done before eight minutes are over."""
+    log = Log(92)
+    app_users(log)
+    log.sweep(at(6, 5), 170, "198.51.100.77", [f"/v1/photos/{1_000_000 + 3 * n}" for n in range(500)], agent=APP)
+    log.write("api1/steady-reader", "photo-sync")
+
+
+def pages_and_objects():
+    """An office reads as many."""
+    log = Log(93)
+    for n in range(380):
+        time, agent = at(6) + n * 3.2 + log.rng.random() * 3, BROWSERS[n % 3]
+        log.add(time, "192.0.2.100", "/account", agent=agent)
+        log.add(time + 0.1, "192.0.2.100", "/static/app.js", agent=agent)
+        log.add(time + 0.2, "192.0.2.100", f"/v1/users/{log.rng.randrange(1, 40_000_000)}", agent=agent)
+    log.write("api1/steady-reader", "office")
+
+
+def films():
+    """Everybody fetches segments."""
+    log = Log(94)
+    for viewer in range(5):
+        segments = [f"/video/{901 + viewer}/segments/{uuid.UUID(int=log.rng.getrandbits(128), version=4)}" for _ in range(330)]
+        log.sweep(at(6, 0, viewer * 40), 2_000, f"198.51.100.{viewer + 1}", segments, size=900_000)
+    log.write("api1/steady-reader", "films")
+
+
+def dashboard_and_lists():
+    log = Log(95)
+    log.sweep(at(6), 3_500, "192.0.2.11", [f"/v1/devices/{5_000 + n % 80}" for n in range(900)], agent="Dashboard/1.0")
+    for minute in [3, 9, 12]:
+        log.sweep(at(6, minute), 3, "198.51.100.90", [f"/v1/products/{100_000 + 100 * minute + n}" for n in range(80)], agent=APP)
+    log.write("api1/steady-reader", "dashboard-and-lists")
 
 
 # --- api1/slow-enumeration ---
@@ -333,6 +391,8 @@ def same_hour_as_yesterday():
     for night in range(3):
         tokens = [str(uuid.UUID(int=log.rng.getrandbits(128), version=4)) for _ in range(1_600)]
         log.sweep(at(2, 1, day=night), 3_400, "192.0.2.21", [f"/v1/parcels/{t}" for t in tokens], agent="parcel-export/1.0")
+        # (it asks which, ten at a time)
+        log.sweep(at(2, 1, day=night), 3_400, "192.0.2.21", ["/v1/parcels/changes"] * 160, agent="parcel-export/1.0")
     log.write("api1/above-baseline", "same-hour-as-yesterday")
 
 
@@ -536,6 +596,32 @@ def device_code():
     log.write("api2/credential-stuffing", "device-waits-for-its-owner")
 
 
+# --- api7/metadata-host ---
+
+METADATA = [
+    "/v1/previews?url=http%3A%2F%2F169.254.169.254%2Flatest%2Fmeta-data%2Fiam%2Fsecurity-credentials%2F",
+    "/v1/previews?url=http://169.254.169.254/latest/meta-data/",
+    "/v1/previews?url=HTTP%3a%2f%2fMetadata.Google.Internal%2fcomputeMetadata%2fv1%2f",
+    "/v1/imports?source=file%3A%2F%2F%2Fetc%2Fpasswd",
+]
+
+
+def asked_to_fetch():
+    log = Log(96)
+    for n, path in enumerate(METADATA):
+        log.add(at(3, n), "192.0.2.200", path, 200, 1_400 + n)
+    log.write("api7/metadata-host", "asked-to-fetch")
+
+
+def nothing_fetched():
+    log = Log(97)
+    for n, path in enumerate(METADATA):
+        log.add(at(3, n), "192.0.2.200", path, [400, 403, 502][n % 3], 90)
+    log.add(at(3, 10), "198.51.100.4", "/search?q=169.254.169.254", 200, 8_800)
+    log.add(at(3, 11), "198.51.100.4", "/v1/previews?url=https%3A%2F%2Fwww.example.com%2F169.254.169.254.html", 200, 2_100)
+    log.write("api7/metadata-host", "nothing-fetched")
+
+
 # --- api8/probing ---
 
 WORDS = ["admin", "console", "manager/html", "phpmyadmin/index.php", "old", "test", "v0/users", "internal/metrics", "debug/vars",
@@ -558,6 +644,15 @@ def broken_release():
         for chunk in chunks:
             log.add(start + log.rng.random(), f"198.51.100.{n + 1}", chunk, 404, 150, agent=log.rng.choice(BROWSERS))
     log.write("api8/probing", "broken-release")
+
+def broken_release_is_over():
+    """Its last visitors come when the half hour is over."""
+    log = Log(76)
+    names = [f"/static/{name}.7d1e.js" for name in ["app", "vendor", "cart", "search", "account", "orders", "help", "map"]] + ["/v3/lists", "/v3/intl"]
+    for visitor, time in [(n + 1, at(13) + n * 59) for n in range(30)] + [(40, at(13, 30)), (41, at(15, 1))]:
+        for nth, path in enumerate(names):
+            log.add(time + nth * 0.04, f"198.51.100.{visitor}", path, 404, 150)
+    log.write("api8/probing", "broken-release-is-over")
 
 
 def deleted_items():
@@ -613,6 +708,7 @@ def refused_secrets():
 for make in [
     ids_anywhere, lookups_with_few_hits, office_at_nine, declared_crawler, gallery,
     id_every_25_seconds, bulk, list_views, photo_sync, small_catalogue, dashboard, nightly_partner,
+    first_hour_of_the_log, sync_of_photos, pages_and_objects, films, dashboard_and_lists,
     uuid_every_40_seconds, health_probe_and_poller, polite_crawler, evening_of_reading, office_day,
     profiles_above_the_norm, guesses_by_post, pace_raised_by_half, bulk_is_usual_here, same_hour_as_yesterday, office_on_its_first_day,
     hundred_addresses, rush_of_visitors, product_in_the_news,
@@ -622,7 +718,8 @@ for make in [
     old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
-    word_list, broken_release, deleted_items, expired_session,
+    asked_to_fetch, nothing_fetched,
+    word_list, broken_release, broken_release_is_over, deleted_items, expired_session,
     served_secrets, single_page_app, refused_secrets,
 ]:
     make()

@@ -64,5 +64,19 @@ def budget():
     log.write("budget/misses/tests/half-of-it-missed.log.gz")
 
 
+def sketches():
+    log = Log(3)
+    # Twelve hundred looks an hour, at what is popular.
+    for hour in range(6, 12):
+        for n in range(80):
+            log.ask(f"203.0.113.{n + 1}", hour, [f"/v1/products/{int(600 * log.rng.random() ** 2)}" for _ in range(15)])
+    log.write("sketches/new-objects/tests/what-is-popular.log.gz")
+    # Addresses that ask once each, from all over the ids.
+    for n in range(1500):
+        log.ask(f"10.{n // 250}.0.{n % 250 + 1}", 11, [f"/v1/products/{log.rng.randrange(90_000)}"])
+    log.write("sketches/new-objects/tests/ids-from-anywhere.log.gz")
+
+
 peers()
 budget()
+sketches()

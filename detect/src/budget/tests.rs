@@ -43,6 +43,7 @@ fn alarms(days: i64, per_day: f64, mut p: impl FnMut(i64, u128, &mut Chance) -> 
 fn there_are_no_more_false_alarms_than_the_budget() {
     for (per_day, days) in [(2.0, 3_000), (0.2, 3_000), (20.0, 300)] {
         let found = alarms(days, per_day, |_, _, chance| chance.next());
+        println!("{found} a day over {days} days with a budget of {per_day}");
         assert!(found <= per_day, "{found} a day with a budget of {per_day}");
     }
     // All entities do the same: none of them is independent of the others.
@@ -53,9 +54,11 @@ fn there_are_no_more_false_alarms_than_the_budget() {
         }
         shared.1
     });
+    println!("{found} a day where all do the same, with a budget of 2");
     assert!(found <= 2.0, "{found}");
     // P-values that claim four times too much, as models do; the days before know better. (The first day has no history.)
     let found = alarms(3_000, 2.0, |_, _, chance| chance.next() / 4.0);
+    println!("{found} a day of p-values that claim four times too much, with a budget of 2");
     assert!(found <= 2.0, "{found} a day of p-values that are too small");
 }
 

@@ -21,6 +21,7 @@ mod lists;
 mod numeric;
 mod object_part;
 mod robust_z;
+mod sketches;
 #[cfg(test)]
 mod slt;
 mod subnet;
@@ -41,6 +42,7 @@ fn scalars(enrichment: &Arc<Enrichment>) -> Vec<ScalarUDF> {
     ];
     all.extend(tails::all());
     all.extend(lists::all());
+    all.extend(sketches::scalars());
     #[cfg(test)]
     all.push(explosive::udf());
     all
@@ -48,7 +50,9 @@ fn scalars(enrichment: &Arc<Enrichment>) -> Vec<ScalarUDF> {
 
 /// Those of a group.
 fn aggregates() -> Vec<AggregateUDF> {
-    whole::all().into()
+    let mut all = Vec::from(whole::all());
+    all.extend(sketches::aggregates());
+    all
 }
 
 /// What each of them says about itself, by name.

@@ -23,7 +23,7 @@ need `declared_factor` times as many. That is no exemption, because anybody can 
 whose address you have verified with an [[exception]].
 
 Tuning: set `min_objects` above what your largest office reads in ten minutes. Below one request a second this rule is silent by design:
-see dense-ids, above-baseline and slow-enumeration.
+see steady-reader, dense-ids, above-baseline and slow-enumeration.
 """
 */
 WITH asked AS (

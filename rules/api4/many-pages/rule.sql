@@ -28,7 +28,7 @@ WITH hours AS (
     FROM tumble(requests, ts, INTERVAL '1 hour')
     WHERE status BETWEEN 200 AND 299 AND records IS NOT NULL AND query IS NOT NULL
     GROUP BY window_start, window_end, client, route
-    HAVING approx_distinct(query) >= $min_pages
+    HAVING count(*) >= $min_pages AND approx_distinct(query) >= $min_pages
 ),
 usual AS (
     SELECT w.*, coalesce($route_factor * norm.high_pages, $unknown_pages) AS usual_pages

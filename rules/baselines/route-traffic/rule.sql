@@ -4,8 +4,7 @@ kind = "baseline"
 entity = ["route", "hour"]
 max_age = "14d"
 description = """
-Requests of a route that read objects, or ask for something in a body (POST), by hour of the day (UTC), and how many different objects they were for.
-A row holds until the same hour of another day, at most a fortnight.
+Requests of a route that read objects, or ask for something in a body (POST), by hour of the day (UTC). A row holds until the same hour of another day, at most a fortnight.
 """
 */
 SELECT window_start, window_end, route,
