@@ -1,6 +1,5 @@
 //! Plain SQL over whole logs: the batch side, and the oracle that the engine is tested against.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +7,12 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident};
+use datafusion::logical_expr::planner::RelationPlanner;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident, lit};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -20,7 +20,9 @@ use tripline_ingest::{LogReader, Mode as ReadMode, Probe, SourceOptions};
 
 use crate::diagnostic::Diagnostic;
 use crate::engine::session::session;
-use crate::engine::window::{Mode, ROW_WATERMARK, WindowPlanner, timestamp_type};
+use crate::engine::window::{
+    Input, Inputs, Mode, ROW_WATERMARK, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type,
+};
 use crate::engine::{FileRows, Keep, baseline, compile};
 use crate::history::read::{ParquetFile, listing, table};
 use crate::input::InputFile;
@@ -93,7 +95,7 @@ pub fn with_watermark(file: &FileRows) -> Result<RecordBatch> {
 pub struct BatchSession {
     context: SessionContext,
     state: SessionState,
-    tables: BTreeMap<String, Arc<dyn TableProvider>>,
+    inputs: Inputs,
     keep: Keep,
 }
 
@@ -119,8 +121,8 @@ impl BatchSession {
     ) -> std::result::Result<Self, Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion("query", "", &e);
         let requests = requests.table().map_err(explain)?;
-        let tables = BTreeMap::from([("requests".to_owned(), Arc::clone(&requests))]);
-        let planner = Arc::new(WindowPlanner::new(Mode::Batch, tables.clone(), None));
+        let inputs = Inputs::from([("requests".to_owned(), Input { table: Arc::clone(&requests), own: None })]);
+        let planner = Arc::new(WindowPlanner::new(Mode::Batch, inputs.clone(), None));
         let state = session(Mode::Batch, planner, threads, lookups.enrichment());
         let context = SessionContext::new_with_state(state.clone());
 
@@ -129,7 +131,7 @@ impl BatchSession {
         let view = context.read_table(requests).and_then(|all| all.select(visible)).map_err(explain)?;
         context.register_table("requests", view.into_view()).map_err(explain)?;
         lookups.register(&context).map_err(explain)?;
-        let session = Self { context, state, tables, keep };
+        let mut session = Self { context, state, inputs, keep };
         for rule in rules.iter().filter(|r| r.is_baseline() && lookups.awaited(r).is_none()) {
             session.add_baseline(rule).await?;
         }
@@ -137,7 +139,7 @@ impl BatchSession {
     }
 
     /// Baselines as `run` has kept them in `dir`, in place of those of the logs.
-    pub async fn use_kept_baselines(&self, dir: &Path, rules: &[Rule]) -> std::result::Result<(), Diagnostic> {
+    pub async fn use_kept_baselines(&mut self, dir: &Path, rules: &[Rule]) -> std::result::Result<(), Diagnostic> {
         for rule in rules.iter().filter(|r| r.is_baseline()) {
             let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
             let files =
@@ -145,17 +147,18 @@ impl BatchSession {
             if files.is_empty() {
                 continue;
             }
-            let schema = Arc::new(self.plan(rule).await.map_err(explain)?.schema().as_arrow().clone());
+            let (plan, window) = self.planned(rule).await.map_err(explain)?;
+            let schema = Arc::new(plan.schema().as_arrow().clone());
             let schema = Peers::new(rule, &schema)?.map_or(schema, |peers| Arc::clone(peers.schema()));
             let rows = listing(files.iter().map(PathBuf::as_path), schema).map_err(explain)?;
-            self.show_baseline(rule, rows).await.map_err(explain)?;
+            self.show_baseline(rule, rows, window).await.map_err(explain)?;
         }
         Ok(())
     }
 
-    async fn add_baseline(&self, rule: &Rule) -> std::result::Result<(), Diagnostic> {
+    async fn add_baseline(&mut self, rule: &Rule) -> std::result::Result<(), Diagnostic> {
         let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
-        let rows = self.plan(rule).await.map_err(explain)?;
+        let (rows, window) = self.planned(rule).await.map_err(explain)?;
         let peers = Peers::new(rule, &Arc::new(rows.schema().as_arrow().clone()))?;
         let rows: Arc<dyn TableProvider> = match peers {
             None => Arc::new(ViewTable::new(rows, None)),
@@ -164,14 +167,25 @@ impl BatchSession {
                 Arc::new(peers::fitted(plan, peers).map_err(explain)?)
             }
         };
-        self.show_baseline(rule, rows).await.map_err(explain)
+        self.show_baseline(rule, rows, window).await.map_err(explain)
     }
 
     /// Makes a baseline's rows the table that rules and people see.
-    async fn show_baseline(&self, rule: &Rule, rows: Arc<dyn TableProvider>) -> Result<()> {
+    async fn show_baseline(
+        &mut self,
+        rule: &Rule,
+        rows: Arc<dyn TableProvider>,
+        window: Option<WindowSpec>,
+    ) -> Result<()> {
         let name = format!("__{}", rule.table_name());
         self.context.deregister_table(name.as_str())?;
         self.context.deregister_table(rule.table_name())?;
+        if window.is_some() {
+            let input = Input { table: under_windows(Arc::clone(&rows))?, own: window };
+            self.inputs.insert(rule.table_name(), input);
+            let planner = WindowPlanner::new(Mode::Batch, self.inputs.clone(), None);
+            self.state.register_relation_planner(Arc::new(planner))?;
+        }
         self.context.register_table(name.as_str(), rows)?;
         let view = self.state.create_logical_plan(&baseline::view_sql(rule, &name)).await?;
         self.context.register_table(rule.table_name(), Arc::new(ViewTable::new(view, None)))?;
@@ -180,10 +194,16 @@ impl BatchSession {
 
     /// The plan of a rule, with its parameters and without the rows it must not see.
     pub async fn plan(&self, rule: &Rule) -> Result<LogicalPlan> {
+        Ok(self.planned(rule).await?.0)
+    }
+
+    /// The same, with its windows.
+    async fn planned(&self, rule: &Rule) -> Result<(LogicalPlan, Option<WindowSpec>)> {
         let mut state = self.state.clone();
         let keep = self.keep.get(&rule.id).cloned();
-        state.register_relation_planner(Arc::new(WindowPlanner::new(Mode::Batch, self.tables.clone(), keep)))?;
-        compile::plan(&state, rule).await
+        let planner = Arc::new(WindowPlanner::new(Mode::Batch, self.inputs.clone(), keep));
+        state.register_relation_planner(Arc::clone(&planner) as Arc<dyn RelationPlanner>)?;
+        Ok((compile::plan(&state, rule).await?, planner.window()))
     }
 
     /// The plan of any SQL.
@@ -209,6 +229,20 @@ impl BatchSession {
     pub async fn stream(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
         self.context.execute_logical_plan(plan).await?.execute_stream().await
     }
+}
+
+/// A baseline's rows as a table to put windows over. None is late: it came when its own window was closed.
+fn under_windows(rows: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let schema = baseline::windowed_schema(&rows.schema());
+    let columns = schema.fields().iter().map(|field| field.name().as_str());
+    let columns = columns.filter(|name| ![WINDOW_START, WINDOW_END].contains(name)).map(|name| match name {
+        "ts" => col(WINDOW_START).alias("ts"),
+        other => ident(other),
+    });
+    let never = lit(ScalarValue::TimestampMicrosecond(Some(i64::MIN), Some("UTC".into()))).alias(ROW_WATERMARK);
+    let plan = LogicalPlanBuilder::scan("rows", provider_as_source(rows), None)?
+        .project(columns.chain([never]).collect::<Vec<_>>())?;
+    Ok(Arc::new(ViewTable::new(plan.build()?, None)))
 }
 
 /// One log file as a partition of `requests`.

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::{DataFusionError, Result};
-use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tripline_alert::Finding;
 
 use crate::engine::{Engine, FileRows, Found, Prepared, PreparedRows, Trouble};
@@ -67,23 +67,14 @@ pub async fn scan(
     let Extras { mut late_line, mut evidence, mut watch } = extras;
     // A finding is known when the watermark passes its window's end.
     let delay = files.iter().map(InputFile::lateness_us).max().unwrap_or(0);
-    let (chunks, received) = mpsc::channel::<Chunk>(1);
-    let mut input = Input::new(files, progress);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut jumps = Jumps::default();
-        while let Some(chunk) = input.next_chunk(CHUNK_ROWS, |batch, path| jumps.see(path, batch)) {
-            if chunks.blocking_send(chunk).is_err() {
-                break;
-            }
-        }
-        input.summary.warnings = jumps.warnings();
-        input.summary
-    });
-    let mut received = ready(received, period, engine.preparer());
+    let reading =
+        Reading { input: Input::new(files, progress), jumps: Jumps::default(), period, prepared: engine.preparer() };
     let windows = engine.windows();
     let mut late_counts = LateCounts::default();
-    while let Some(ready) = received.recv().await {
-        let Ready { chunk, files, rows } = ready?;
+    let mut next = tokio::spawn(reading.next());
+    let reading = loop {
+        let (reading, ready) = next.await.map_err(external)?;
+        let Some(Ready { chunk, files, rows }) = ready? else { break reading };
         for file in &files {
             exceptions.count(&file.rows)?;
             let late = engine.late(file);
@@ -95,7 +86,10 @@ pub async fn scan(
         if let Some(evidence) = &mut evidence {
             chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
         }
-        for early in engine.push_prepared(&files, rows).await? {
+        // What comes next is read when the stores have begun with what is at hand: it is not waited for before they are done.
+        let (early, after) = futures::join!(engine.push_prepared(&files, rows), async { tokio::spawn(reading.next()) });
+        next = after;
+        for early in early? {
             found(period.findings(&early, delay, &mut evidence).await?);
         }
         if let Some(watch) = &mut watch {
@@ -107,12 +101,24 @@ pub async fn scan(
         if let Some(evidence) = &mut evidence {
             evidence.forget(engine.closed_to());
         }
-    }
+    };
     for closed in engine.finish().await? {
         found(period.findings(&closed, delay, &mut evidence).await?);
     }
-    let read = reading.await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let read = reading.end();
     Ok(ScanSummary { read, late_rows: engine.late_rows(), late: late_counts, troubles: engine.take_troubles() })
+}
+
+fn external(error: JoinError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Files that are read, chunk by chunk.
+struct Reading {
+    input: Input,
+    jumps: Jumps,
+    period: Period,
+    prepared: Arc<Prepared>,
 }
 
 /// A chunk that is ready for the engine.
@@ -122,27 +128,32 @@ struct Ready {
     rows: Vec<PreparedRows>,
 }
 
-/// Makes chunks ready, while the engine works on those before.
-fn ready(mut chunks: mpsc::Receiver<Chunk>, period: Period, prepared: Arc<Prepared>) -> mpsc::Receiver<Result<Ready>> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        while let Some(chunk) = chunks.recv().await {
-            let ready = async {
-                let mut chunk = chunk;
-                let files = std::mem::take(&mut chunk.files);
-                let files = files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
-                let mut rows = Vec::new();
-                for file in &files {
-                    rows.push(prepared.rows(&file.rows).await?);
-                }
-                Ok(Ready { chunk, files, rows })
-            };
-            if sender.send(ready.await).await.is_err() {
-                break;
-            }
+impl Ready {
+    async fn new(mut chunk: Chunk, period: Period, prepared: Arc<Prepared>) -> Result<Self> {
+        let files = std::mem::take(&mut chunk.files);
+        let files = files.into_iter().map(|file| period.cut(file)).collect::<Result<Vec<_>>>()?;
+        let mut rows = Vec::new();
+        for file in &files {
+            rows.push(prepared.rows(&file.rows).await?);
         }
-    });
-    receiver
+        Ok(Self { chunk, files, rows })
+    }
+}
+
+impl Reading {
+    /// Reads the next chunk and makes it ready; `None` at the end of all files.
+    async fn next(mut self) -> (Self, Result<Option<Ready>>) {
+        let Self { input, jumps, .. } = &mut self;
+        let ready = match input.next_chunk(CHUNK_ROWS, |batch, path| jumps.see(path, batch)) {
+            Some(chunk) => Ready::new(chunk, self.period, Arc::clone(&self.prepared)).await.map(Some),
+            None => Ok(None),
+        };
+        (self, ready)
+    }
+
+    fn end(self) -> ReadSummary {
+        ReadSummary { warnings: self.jumps.warnings(), ..self.input.summary }
+    }
 }
 
 impl Period {

@@ -62,6 +62,33 @@ fn log() -> String {
     text
 }
 
+/// Of a rule that puts windows over what a baseline learns, the lines that the baseline counted.
+#[test]
+fn windows_over_a_baseline_show_what_it_counted() {
+    let folder = TempDir::new().expect("a folder");
+    let (text, rules) = (log(), folder.path().join("rules"));
+    let plain = folder.path().join("access.log");
+    fs::write(&plain, &text).expect("a log");
+    fs::create_dir(&rules).expect("a folder");
+    let minutes = "/*\ntitle = \"Minutes\"\nkind = \"baseline\"\nentity = [\"client\"]\n*/
+        SELECT window_start, window_end, client, count(*) AS n FROM tumble(requests, ts, INTERVAL '1 minute')
+        WHERE status = 200 GROUP BY window_start, window_end, client";
+    let steady = "/*\ntitle = \"Steady\"\nentity = [\"who\"]\n*/
+        SELECT window_start, window_end, c AS who, count(*) AS minutes, sum(n) AS n
+        FROM (SELECT *, client AS c FROM hop(client_minutes, ts, INTERVAL '5 minutes', INTERVAL '10 minutes') WHERE n >= 20)
+        GROUP BY window_start, window_end, c HAVING count(*) >= 10";
+    fs::write(rules.join("client-minutes.sql"), minutes).expect("a rule");
+    fs::write(rules.join("steady.sql"), steady).expect("a rule");
+    let found = tripline!("scan", "--rules", &rules, "--only", "steady", "--quiet", "--format", "json", &plain);
+    let found = found.with_code(0).json();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((&found[0]["values"]["minutes"], &found[0]["values"]["n"]), (&10.into(), &300.into()), "{found:#?}");
+    let lines = evidence(&found[0]);
+    assert_eq!(lines.len(), 20);
+    check_offsets(&text, &lines);
+    assert!(lines.iter().all(|(_, raw)| raw.starts_with("192.0.2.7 ") && raw.contains(" 200 ")), "{lines:?}");
+}
+
 #[test]
 fn the_lines_that_were_counted_spread_over_the_window() {
     let folder = TempDir::new().expect("a folder");

@@ -76,7 +76,8 @@ pub async fn main(args: Args) -> Result<Outcome> {
     {
         bail!("{} waits {awaited}", rule.id);
     }
-    let session = BatchSession::over(requests, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
+    let mut session =
+        BatchSession::over(requests, &setup.rules, setup.exceptions.keep, &setup.lookups, threads).await?;
     if let Some(dir) = &args.baselines {
         if !dir.is_dir() {
             bail!("{} is no folder; `run` keeps its baselines in `baselines` of [state] dir", dir.display());

@@ -63,7 +63,7 @@ async fn known(setup: &Setup, alert: &Alert, kept: &Path) -> Result<Vec<Known>> 
     }
     let baselines: Vec<Rule> = joined.into_iter().cloned().collect();
     let keep = setup.exceptions.keep.clone();
-    let session = BatchSession::over(Requests::default(), &baselines, keep, &setup.lookups, 1).await?;
+    let mut session = BatchSession::over(Requests::default(), &baselines, keep, &setup.lookups, 1).await?;
     if kept.is_dir() {
         session.use_kept_baselines(kept, &baselines).await?;
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
+use super::baseline::windowed;
 use super::rule::RuleState;
+use super::state::Store;
 use super::tasks::{each, guarded};
 use super::{Engine, Found, Trouble};
 
@@ -25,13 +27,13 @@ impl Engine {
         self.seal(watermark).await?;
         // Baselines come first, as rules join them; but nearly always all rules look at windows that began before those that the
         // baselines close: then all is done at once.
-        let at_once = self.is_independent(watermark);
+        let at_once = self.is_independent(watermark) && !self.feeds(watermark);
         if !at_once {
             self.close(|rule| rule.compiled.rule.is_baseline(), watermark).await?;
+            self.feed(watermark).await?;
         }
         let mut found = self.close(|rule| at_once || !rule.compiled.rule.is_baseline(), watermark).await?;
-        let postponed = std::mem::take(&mut self.postponed);
-        found.extend(self.timed_look(postponed, watermark).await);
+        found.extend(self.look_at_postponed(watermark).await?);
         // (what was told early comes first)
         found.sort_by(|a, b| (a.early.is_none(), a.end, &a.rule.id).cmp(&(b.early.is_none(), b.end, &b.rule.id)));
         self.closed_to = watermark;
@@ -80,6 +82,15 @@ impl Engine {
         ends(true).all(|(_, end)| end > last_start)
     }
 
+    /// Whether rows that a baseline learns now are put into windows over it.
+    fn feeds(&self, watermark: i64) -> bool {
+        self.rules.iter().any(|r| {
+            r.compiled.rule.is_baseline()
+                && has_windows(&self.stores, &r.compiled.rule.table_name())
+                && !r.window_ends(self.closed_to, watermark, &self.stores).is_empty()
+        })
+    }
+
     /// Closes the windows of some rules.
     async fn close(&mut self, which: impl Fn(&RuleState) -> bool, watermark: i64) -> Result<Vec<Found>> {
         let from = self.closed_to;
@@ -122,14 +133,44 @@ impl Engine {
         Ok(found)
     }
 
+    /// Puts what baselines have learnt into the windows over them.
+    async fn feed(&mut self, watermark: i64) -> Result<()> {
+        let learnt = std::mem::take(&mut self.learnt);
+        if learnt.is_empty() {
+            return Ok(());
+        }
+        for number in 0..self.stores.len() {
+            let store = &mut self.stores[number];
+            let Some(table) = store.grouping.source.baseline().map(ToOwned::to_owned) else { continue };
+            let fed = guarded(async {
+                for (_, rows) in learnt.iter().filter(|(of, _)| *of == table) {
+                    store.absorb(&windowed(rows)?, None).await?;
+                }
+                store.seal(watermark)
+            });
+            if let Err(e) = fed.await {
+                self.store_failed(number, &e);
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the rows of closed windows to a baseline.
     fn learn(&mut self, rule: &RuleState, windows: Vec<(i64, Result<RecordBatch>)>) {
         let id = &rule.compiled.rule;
+        let table = id.table_name();
         for (end, rows) in windows {
-            let Some(baseline) = self.baselines.get_mut(&id.table_name()) else { continue };
-            if let Err(e) = rows.and_then(|rows| baseline.add(end, &rows)) {
-                self.troubles.push(Trouble::window_lost(&id.id, rule.window_of(end), &e));
+            let Some(baseline) = self.baselines.get_mut(&table) else { continue };
+            match rows.and_then(|rows| baseline.add(end, &rows).map(|()| rows)) {
+                Ok(rows) if has_windows(&self.stores, &table) => self.learnt.push((table.clone(), rows)),
+                Ok(_) => {}
+                Err(e) => self.troubles.push(Trouble::window_lost(&id.id, rule.window_of(end), &e)),
             }
         }
     }
+}
+
+/// Whether a rule puts windows over a baseline.
+fn has_windows(stores: &[Store], baseline: &str) -> bool {
+    stores.iter().any(|store| store.grouping.source.baseline() == Some(baseline))
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, Result};
 use datafusion::execution::TaskContext;
@@ -26,7 +25,7 @@ use super::baseline;
 use super::baseline::join::{BaselineSlot, narrow};
 use super::constant;
 use super::cost;
-use super::leaf::Slot;
+use super::leaf::{Leaves, Slot};
 use super::monotone;
 use super::program::{Expr, flatten, over};
 use super::session::session;
@@ -34,7 +33,9 @@ use super::state::aggregate::Aggregate;
 use super::state::source::Below;
 use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
 use super::validate::Tables;
-use super::window::{Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, timestamp_type};
+use super::window::{
+    Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, baseline_under_windows, timestamp_type,
+};
 use crate::budget::Budget;
 use crate::diagnostic::Diagnostic;
 use crate::enrichment;
@@ -63,6 +64,8 @@ pub struct CompiledRule {
     pub window: WindowSpec,
     /// Its lowest aggregates.
     pub splits: Vec<Split>,
+    /// The baselines that it puts windows over, by table name, with what made them.
+    inputs: BTreeMap<String, String>,
     /// Take the rows of the baselines it joins, by table name, before `rest` runs.
     pub baselines: BTreeMap<String, Arc<BaselineSlot>>,
     /// The columns of `requests` that it reads.
@@ -114,10 +117,8 @@ pub async fn compile(
     keep: Option<LogicalExpr>,
 ) -> std::result::Result<CompiledRule, Diagnostic> {
     let explain = |e: DataFusionError| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
-    let input = Slot::new(paned_schema());
-    let table: Arc<dyn TableProvider> = Arc::new(input.table().map_err(explain)?);
-    let planner = WindowPlanner::new(Mode::Stream, BTreeMap::from([("requests".to_owned(), table)]), keep);
-    let planner = Arc::new(planner);
+    let leaves = Leaves::new(baselines);
+    let planner = Arc::new(WindowPlanner::new(Mode::Stream, leaves.inputs(baselines).map_err(explain)?, keep));
     let state = session(Mode::Stream, Arc::clone(&planner), 1, lookups.enrichment());
 
     let mut slots = BTreeMap::new();
@@ -144,6 +145,8 @@ pub async fn compile(
     let window = planner.window().ok_or_else(|| rule.problem_at("FROM", "the rule reads no window"))?;
     check_output(rule, &plan)?;
     slots.retain(|name, _| scans(&plan, name));
+    let inputs = baselines.iter().filter(|(name, _)| reads_windows_of(&plan, name));
+    let inputs = inputs.map(|(name, table)| (name.clone(), table.fingerprint.clone())).collect();
 
     let distinct_calls = cost::distinct_calls(&plan);
     let plan = constant::fold_subqueries(plan, &state).await.map_err(explain)?;
@@ -153,7 +156,7 @@ pub async fn compile(
     let physical = constant::fold(physical, state.task_ctx()).await.map_err(explain)?;
     let context = state.task_ctx();
     let mut splits = Vec::new();
-    let rest = split(physical, &mut splits, &input, &context).map_err(explain)?;
+    let rest = split(physical, &mut splits, &leaves, &context).map_err(explain)?;
     if splits.is_empty() {
         return Err(rule
             .problem_at("GROUP BY", "this rule's aggregate cannot run incrementally")
@@ -172,6 +175,7 @@ pub async fn compile(
         rule: Arc::new(rule.clone()),
         window,
         splits,
+        inputs,
         baselines: slots,
         columns,
         asks: asks(rule, lookups),
@@ -265,10 +269,19 @@ fn key_outside_entity(rule: &Rule, plan: &LogicalPlan) -> Option<String> {
 }
 
 fn scans(plan: &LogicalPlan, table: &str) -> bool {
+    has_scan(plan, |scanned| scanned == table)
+}
+
+/// Whether a plan puts windows over a baseline.
+fn reads_windows_of(plan: &LogicalPlan, baseline: &str) -> bool {
+    has_scan(plan, |scanned| baseline_under_windows(scanned) == Some(baseline))
+}
+
+fn has_scan(plan: &LogicalPlan, wanted: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
     // The visitor returns no error.
     let _ = plan.apply_with_subqueries(|node| {
-        found |= matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.table() == table);
+        found |= matches!(node, LogicalPlan::TableScan(scan) if wanted(scan.table_name.table()));
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     found
@@ -293,7 +306,7 @@ fn columns_read(plan: &LogicalPlan) -> Vec<String> {
 fn split(
     plan: Arc<dyn ExecutionPlan>,
     splits: &mut Vec<Split>,
-    input: &Arc<Slot>,
+    leaves: &Leaves,
     context: &Arc<TaskContext>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_down(|node| {
@@ -301,7 +314,7 @@ fn split(
         if contains_aggregate(partial.input())? {
             return Ok(Transformed::no(node));
         }
-        let split = Split::new(partial, node.schema(), input, context)?;
+        let split = Split::new(partial, node.schema(), leaves, context)?;
         let leaf = split.groups.exec()?;
         splits.push(split);
         Ok(Transformed::new(leaf, true, TreeNodeRecursion::Jump))
@@ -337,11 +350,13 @@ impl Key {
 }
 
 impl Split {
-    fn new(partial: &AggregateExec, schema: SchemaRef, input: &Arc<Slot>, context: &Arc<TaskContext>) -> Result<Self> {
+    fn new(partial: &AggregateExec, schema: SchemaRef, leaves: &Leaves, context: &Arc<TaskContext>) -> Result<Self> {
+        let (baseline, leaf) = leaves.read_by(partial.input())?;
         let (source, columns, table) = match flatten(partial.input())? {
-            Some(flat) => (Source::requests(flat.filters), flat.columns, paned_schema()),
-            None => below(partial, input, context)?,
+            Some(flat) => (Source::requests(flat.filters), flat.columns, Arc::clone(leaf.schema())),
+            None => below(partial, leaf, context)?,
         };
+        let source = source.of_baseline(baseline.map(|name| (name.clone(), Arc::clone(leaf.schema()))));
         let keys = partial.group_expr().expr().iter().map(|(expr, _)| Ok(Key::of(over(expr, &columns)?)));
         let keys = keys.collect::<Result<Vec<Key>>>()?;
         if keys.iter().all(|key| matches!(key, Key::Column(_))) {
@@ -400,10 +415,11 @@ impl Split {
     }
 }
 
-/// The plan below an aggregate that is more than filters and projections, as it is.
+/// The plan below an aggregate that is more than filters and projections, as it is, with a leaf of its own: stores
+/// run beside each other.
 fn below(
     partial: &AggregateExec,
-    input: &Arc<Slot>,
+    leaf: &Arc<Slot>,
     context: &Arc<TaskContext>,
 ) -> Result<(Source, Vec<Expr>, SchemaRef)> {
     let table = partial.input().schema();
@@ -413,8 +429,8 @@ fn below(
         partial.group_expr().expr().iter().find(|(_, name)| [WINDOW_START, WINDOW_END].contains(&name.as_str()));
     let ts = bound.and_then(|(expr, _)| expr.downcast_ref::<Column>()).map(Column::index);
     let ts = ts.ok_or_else(|| DataFusionError::Internal("the window is no column below its aggregate".into()))?;
-    let plan = Arc::clone(partial.input());
-    let source = Source::plan(Below { slot: Arc::clone(input), plan, context: Arc::clone(context), ts });
+    let (slot, plan) = leaf.parted(Arc::clone(partial.input()))?;
+    let source = Source::plan(Below { slot, plan, context: Arc::clone(context), ts });
     Ok((source, columns, table))
 }
 
@@ -442,10 +458,16 @@ impl CompiledRule {
         datafusion::physical_plan::displayable(self.rest.as_ref()).indent(false).to_string()
     }
 
+    /// The names of the baselines that it reads, as tables.
+    pub fn baselines_used(&self) -> impl Iterator<Item = &String> {
+        self.baselines.keys().chain(self.inputs.keys())
+    }
+
     /// Whether a finding can be told before its window closes.
     pub fn settles(&self) -> bool {
         self.rule.header.budget.is_none()
             && self.splits.len() == 1
+            && self.splits[0].grouping.source.baseline().is_none()
             && self.splits[0].findings.settles
             && self.splits[0].findings.threshold.is_some()
     }
@@ -457,6 +479,7 @@ impl CompiledRule {
         hash.update(datafusion::DATAFUSION_VERSION);
         hash.update(format!("{:?}", self.window));
         hash.update(&self.asks);
+        self.inputs.values().for_each(|made| hash.update(made));
         for split in &self.splits {
             hash.update(split.grouping.describe());
             split.aggregates.iter().for_each(|a| hash.update(a.describe()));

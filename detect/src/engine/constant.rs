@@ -242,7 +242,7 @@ mod tests {
     use super::super::compile::compile;
     use super::super::leaf::Slot;
     use super::super::session::session;
-    use super::super::window::{Mode, WindowPlanner};
+    use super::super::window::{Inputs, Mode, WindowPlanner};
     use super::*;
     use crate::lookups::Lookups;
     use crate::rules::Rule;
@@ -257,7 +257,7 @@ mod tests {
 
     /// The plan of a statement over `r`, whose rows are those of `requests`, and the lookup `partners`.
     async fn plan(sql: &str) -> String {
-        let planner = Arc::new(WindowPlanner::new(Mode::Stream, BTreeMap::new(), None));
+        let planner = Arc::new(WindowPlanner::new(Mode::Stream, Inputs::new(), None));
         let state = session(Mode::Stream, planner, 1, &Arc::default());
         let context = SessionContext::new_with_state(state.clone());
         let requests = Slot::new(tripline_ingest::schema());

@@ -4,69 +4,153 @@
 //! group that may be enough is looked at as it grows, the row that settled it is found, and the rule's row is told at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 
+use super::baseline::Baseline;
 use super::rule::RuleState;
 use super::state::{Look, Store};
-use super::tasks::guarded;
-use super::{Engine, Found, Trouble};
+use super::tasks::{each, guarded};
+use super::{Engine, Found, Stopwatch, Trouble};
 
 /// Looks that wait for baselines, at most; what is not looked at is found when its window closes.
 const MAX_POSTPONED: usize = 4096;
 
+/// Who looks into the open windows of stores, each in its store's task. (A rule whose windows are looked at has one store: no two
+/// tasks run its plan.)
+pub(super) struct Lookout {
+    rules: Vec<RuleState>,
+    baselines: BTreeMap<String, Baseline>,
+    /// Windows of baselines that end at or before it are closed, µs.
+    known_to: i64,
+    lateness: i64,
+    stopwatch: Stopwatch,
+}
+
+/// What came of looking into a store's open windows.
+#[derive(Default)]
+pub(super) struct Looked {
+    found: Vec<Found>,
+    /// To be looked at when the baselines of their window are sure.
+    postponed: Vec<Look>,
+    troubles: Vec<Trouble>,
+    time: Duration,
+}
+
 impl Engine {
-    /// Looks at groups of open windows, each with the number of its store.
-    /// `baselines_known_to`: windows of baselines that end at or before it are closed, µs.
-    pub(super) async fn look(&mut self, looks: Vec<(usize, Look)>, baselines_known_to: i64) -> Vec<Found> {
-        let mut together: BTreeMap<(usize, usize, (i64, i64)), Vec<Look>> = BTreeMap::new();
-        for (number, look) in looks {
-            let Some(watch) = self.stores[number].watches.get_mut(look.watch) else { continue };
-            let rule = &self.rules[watch.rule];
+    /// Lends out what looking takes, until [`Engine::end_lookout`]. `known_to`: windows of baselines that end at or before it are
+    /// closed, µs.
+    pub(super) fn begin_lookout(&mut self, known_to: i64) -> Arc<Lookout> {
+        Arc::new(Lookout {
+            rules: std::mem::take(&mut self.rules),
+            baselines: std::mem::take(&mut self.baselines),
+            known_to,
+            lateness: self.lateness,
+            stopwatch: self.stopwatch.clone(),
+        })
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn end_lookout(&mut self, lookout: Arc<Lookout>) {
+        if let Some(lookout) = Arc::into_inner(lookout) {
+            (self.rules, self.baselines) = (lookout.rules, lookout.baselines);
+        }
+    }
+
+    /// Notes what came of looking into a store, and returns what was found.
+    pub(super) fn looked(&mut self, store: usize, looked: Looked) -> Vec<Found> {
+        let room = MAX_POSTPONED.saturating_sub(self.postponed.len());
+        self.postponed.extend(looked.postponed.into_iter().take(room).map(|look| (store, look)));
+        self.troubles.extend(looked.troubles);
+        self.early_time += looked.time;
+        looked.found
+    }
+
+    /// Looks again at what was postponed, now that baselines are closed up to `known_to`, µs.
+    pub(super) async fn look_at_postponed(&mut self, known_to: i64) -> Result<Vec<Found>> {
+        if self.postponed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut looks: BTreeMap<usize, Vec<Look>> = BTreeMap::new();
+        for (number, look) in std::mem::take(&mut self.postponed) {
+            looks.entry(number).or_default().push(look);
+        }
+        let lookout = self.begin_lookout(known_to);
+        let stores = std::mem::take(&mut self.stores).into_iter().enumerate();
+        let work = stores.map(|(number, store)| (store, looks.remove(&number).unwrap_or_default())).collect();
+        let looked = each(work, |(mut store, looks)| {
+            let lookout = Arc::clone(&lookout);
+            async move {
+                let looked = lookout.look(&mut store, looks).await;
+                (store, looked)
+            }
+        })
+        .await?;
+        self.end_lookout(lookout);
+        let mut found = Vec::new();
+        for (number, (store, looked)) in looked.into_iter().enumerate() {
+            self.stores.push(store);
+            found.extend(self.looked(number, looked));
+        }
+        Ok(found)
+    }
+}
+
+impl Lookout {
+    /// Looks at groups of a store's open windows.
+    pub(super) async fn look(&self, store: &mut Store, looks: Vec<Look>) -> Looked {
+        let start = self.stopwatch.read();
+        let mut looked = Looked::default();
+        let mut together: BTreeMap<(usize, (i64, i64)), Vec<Look>> = BTreeMap::new();
+        for look in looks {
+            let Some(watch) = store.watches.get_mut(look.watch) else { continue };
             // What the baselines knew when the window began is not sure before the watermark has passed that.
-            if !rule.compiled.baselines.is_empty() && baselines_known_to < look.window.0 {
+            if !self.rules[watch.rule].compiled.baselines.is_empty() && self.known_to < look.window.0 {
                 watch.look_again(look.key, 1);
-                if self.postponed.len() < MAX_POSTPONED {
-                    self.postponed.push((number, look));
-                }
+                looked.postponed.push(look);
             } else {
-                together.entry((number, look.watch, look.window)).or_default().push(look);
+                together.entry((look.watch, look.window)).or_default().push(look);
             }
         }
-        let mut found = Vec::new();
-        for ((number, _, window), looks) in together {
-            let watch = &self.stores[number].watches[looks[0].watch];
-            let rule = &self.rules[watch.rule];
+        for ((watch, window), looks) in together {
+            let rule = &self.rules[store.watches[watch].rule];
             rule.show_baselines(&self.baselines, window.0);
             // Most looks find nothing: one run of the plan says so for all of them.
             let all: Vec<_> = looks.iter().map(|look| (look, look.rows.num_rows())).collect();
             let nothing = window.0 < rule.complete_from
-                || guarded(rows_of(rule, &self.stores[number], &all)).await.is_ok_and(|rows| rows.num_rows() == 0);
+                || guarded(rows_of(rule, store, &all)).await.is_ok_and(|rows| rows.num_rows() == 0);
             let mut told = BTreeSet::new();
             for look in &looks {
                 if nothing {
-                    self.stores[number].watches[look.watch].look_again(look.key, 1);
+                    store.watches[watch].look_again(look.key, 1);
                 } else if !told.contains(&look.key)
-                    && let Some(settled) = self.look_at(number, look).await
+                    && let Some(settled) = self.look_at(rule, store, look, &mut looked.troubles).await
                 {
                     told.insert(look.key);
-                    found.push(settled);
+                    looked.found.push(settled);
                 }
             }
-            self.rules[self.stores[number].watches[looks[0].watch].rule].hide_baselines();
+            rule.hide_baselines();
         }
-        found
+        looked.time = self.stopwatch.since(start);
+        looked
     }
 
     /// Looks at one group; what its rule reads of baselines is shown.
-    async fn look_at(&mut self, number: usize, look: &Look) -> Option<Found> {
-        let store = &self.stores[number];
-        let rule = &self.rules[store.watches[look.watch].rule];
+    async fn look_at(
+        &self,
+        rule: &RuleState,
+        store: &mut Store,
+        look: &Look,
+        troubles: &mut Vec<Trouble>,
+    ) -> Option<Found> {
         let (start, end) = look.window;
         let settled = guarded(settled(rule, store, look)).await;
-        let watch = &mut self.stores[number].watches[look.watch];
+        let watch = &mut store.watches[look.watch];
         match settled {
             Ok(Some((rows, at))) => {
                 watch.told(look.key, end);
@@ -81,7 +165,7 @@ impl Engine {
             }
             Err(e) => {
                 watch.told(look.key, end);
-                self.troubles.push(Trouble::window_lost(&rule.compiled.rule.id, look.window, &e));
+                troubles.push(Trouble::window_lost(&rule.compiled.rule.id, look.window, &e));
                 None
             }
         }
@@ -120,7 +204,6 @@ async fn rows_of(rule: &RuleState, store: &Store, looks: &[(&Look, usize)]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     use arrow::array::{ArrayRef, StringViewArray, TimestampMicrosecondArray, UInt16Array, new_null_array};
 

@@ -141,6 +141,7 @@ fn shapes() -> impl Strategy<Value = &'static str> {
               UNION ALL SELECT window_start, window_end, 'sum' AS client, count(*) AS n FROM {window} GROUP BY window_start, window_end"),
         1 => Just("SELECT DISTINCT window_start, window_end, client FROM {window}"),
         2 => lookup_shapes(),
+        2 => over_baselines(),
         1 => Just("WITH w AS (SELECT window_start, window_end, client, count(*) AS n FROM {window} GROUP BY window_start, window_end, client) \
               SELECT w.*, b.peer_group, b.peers, round(b.outlier_score, 3) AS score, b.p_value, b.top_feature, b.usual_typical, b.mean_spread \
               FROM w LEFT JOIN usual b ON b.client = w.client AND w.window_start >= b.valid_from AND w.window_start < b.valid_until"),
@@ -168,11 +169,35 @@ fn having_shapes() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// Windows over what a baseline learns, alone and beside windows over requests, lookups and the baseline itself.
+fn over_baselines() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "SELECT window_start, window_end, client, sum(usual) AS n, max(mean) AS most, count(*) AS minutes, max(ts) AS last \
+         FROM hop(usual, ts, INTERVAL '2 minutes', INTERVAL '6 minutes') WHERE usual > 1 GROUP BY window_start, window_end, client \
+         HAVING count(*) >= 2",
+        "SELECT window_start, window_end, 'all' AS client, sum(usual) AS n, approx_distinct(client) AS clients \
+         FROM tumble(usual, ts, INTERVAL '1 minute') GROUP BY window_start, window_end",
+        "WITH o AS (SELECT window_start, window_end, client, max(usual) AS n FROM hop(usual, ts, INTERVAL '1 minute', INTERVAL '3 minutes') \
+         GROUP BY window_start, window_end, client), w AS (SELECT window_start, client, count(*) AS n \
+         FROM hop(requests, ts, INTERVAL '1 minute', INTERVAL '3 minutes') GROUP BY window_start, client) \
+         SELECT o.*, w.n AS all_n, b.usual FROM o JOIN w ON w.window_start = o.window_start AND w.client = o.client \
+         LEFT JOIN usual b ON b.client = o.client AND o.window_start >= b.valid_from AND o.window_start < b.valid_until",
+        "WITH a AS (SELECT window_start, window_end, u.client, max(p.tier) AS tier, sum(usual) AS n FROM tumble(usual, ts, INTERVAL '4 minutes') u \
+         LEFT JOIN partners p ON p.client = u.client GROUP BY window_start, window_end, u.client), \
+         b AS (SELECT window_start, count(*) AS rows FROM tumble(usual, ts, INTERVAL '4 minutes') GROUP BY window_start) \
+         SELECT a.*, b.rows FROM a JOIN b ON b.window_start = a.window_start",
+    ])
+}
+
 /// Joins with a lookup, below the aggregate and above.
 fn lookup_shapes() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(vec![
         "SELECT window_start, window_end, r.client, max(p.tier) AS tier, count(*) AS n, sum(bytes_out) AS bytes FROM {window} r \
          LEFT JOIN partners p ON p.client = r.client AND r.ts >= p.since GROUP BY window_start, window_end, r.client",
+        "WITH a AS (SELECT window_start, window_end, r.client, max(p.tier) AS tier, count(*) AS n FROM {window} r \
+         LEFT JOIN partners p ON p.client = r.client GROUP BY window_start, window_end, r.client), \
+         b AS (SELECT window_start, count(*) AS known FROM {window} r JOIN partners p ON p.client = r.client GROUP BY window_start) \
+         SELECT a.*, b.known FROM a LEFT JOIN b ON b.window_start = a.window_start",
         "SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE client NOT IN (SELECT client FROM partners WHERE tier > 1) \
          GROUP BY window_start, window_end, client",
         "SELECT window_start, window_end, client, {aggregates} FROM {window} WHERE object NOT IN (SELECT CAST(tier AS VARCHAR) FROM partners) \

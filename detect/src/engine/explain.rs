@@ -20,7 +20,10 @@ impl Engine {
         let window = rule.compiled.window;
         writeln!(text, "{}: {}", rule.compiled.rule.id, rule.compiled.rule.header.title)?;
         writeln!(text, "windows of {}, one every {}", time(window.size), time(window.slide))?;
-        writeln!(text, "reads the columns {}", rule.compiled.columns.join(", "))?;
+        let baselines: Vec<_> = rule.compiled.baselines_used().map(|name| format!("the baseline {name}")).collect();
+        let columns = Some(format!("the columns {}", rule.compiled.columns.join(", ")));
+        let columns = columns.filter(|_| !rule.compiled.columns.is_empty());
+        writeln!(text, "reads {}", columns.into_iter().chain(baselines).collect::<Vec<_>>().join(", "))?;
         for (number, (part, split)) in rule.parts.iter().zip(&rule.compiled.splits).enumerate() {
             self.describe_part(rule, number + 1, (part, split), text)?;
         }
@@ -98,7 +101,7 @@ fn listed(aggregates: &[String]) -> String {
 }
 
 /// A duration, in its largest whole unit.
-fn time(us: i64) -> String {
+pub fn time(us: i64) -> String {
     let units = [(86_400_000_000, "day"), (3_600_000_000, "hour"), (60_000_000, "minute"), (1_000_000, "second")];
     let (unit, name) = units.into_iter().find(|(unit, _)| us % unit == 0).unwrap_or((1, "µs"));
     format!("{} {name}{}", us / unit, if us / unit == 1 { "" } else { "s" })

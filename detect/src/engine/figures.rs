@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::Look;
-use super::{Engine, Found};
+use super::Engine;
 
 /// A driver's clock: the time since some instant. Without one, everything takes no time.
 #[derive(Clone)]
@@ -96,16 +95,9 @@ impl Engine {
         figures.collect()
     }
 
-    /// Time that looking into open windows took.
+    /// Time that looking into open windows took, on one thread.
     pub fn early_time(&self) -> Duration {
         self.early_time
-    }
-
-    pub(super) async fn timed_look(&mut self, looks: Vec<(usize, Look)>, baselines_known_to: i64) -> Vec<Found> {
-        let start = self.stopwatch.read();
-        let found = self.look(looks, baselines_known_to).await;
-        self.early_time += self.stopwatch.since(start);
-        found
     }
 
     /// How many parts of rules a store serves, at least 1.

@@ -24,6 +24,7 @@ use crate::lookups::Lookups;
 use crate::rules::Rule;
 use baseline::{Baseline, Table};
 use compile::{CompiledRule, compile};
+use early::Looked;
 use lateness::{Late, Paned};
 pub use prepared::{Prepared, PreparedRows};
 use rule::RuleState;
@@ -99,6 +100,8 @@ pub struct Engine {
     /// Stores whose layout the last checkpoint holds.
     saved_stores: BTreeSet<String>,
     troubles: Vec<Trouble>,
+    /// Rows of baselines' closed windows, by table, that are to be put into windows over them.
+    learnt: Vec<(String, RecordBatch)>,
     /// Groups of open windows to be looked at when the baselines of their window are sure, with their stores' numbers.
     postponed: Vec<(usize, Look)>,
     /// The longest lateness of a file so far, µs.
@@ -129,6 +132,7 @@ impl Engine {
             late_rows: 0,
             saved_stores: BTreeSet::new(),
             troubles: Vec::new(),
+            learnt: Vec::new(),
             postponed: Vec::new(),
             lateness: 0,
             memory_limit: usize::MAX,
@@ -162,7 +166,7 @@ impl Engine {
         let compiled = compile(rule, tables, lookups, keep.get(&rule.id).cloned()).await?;
         if rule.is_baseline() {
             let explain = |e| Diagnostic::from_datafusion(&rule.origin, &rule.text, &e);
-            let table = Table::new(rule, &compiled.table_schema()).map_err(explain)?;
+            let table = Table::new(&compiled).map_err(explain)?;
             self.baselines.insert(rule.table_name(), Baseline::new(table));
         }
         self.rules.push(RuleState::new(compiled));
@@ -172,7 +176,7 @@ impl Engine {
     /// Drops the baselines that no rule joins: they would cost as much as a rule and nobody would see them.
     #[must_use]
     pub fn without_unused_baselines(mut self) -> Self {
-        let used: BTreeSet<String> = self.rules.iter().flat_map(|r| r.compiled.baselines.keys().cloned()).collect();
+        let used: BTreeSet<String> = self.rules.iter().flat_map(|r| r.compiled.baselines_used().cloned()).collect();
         self.baselines.retain(|table, _| used.contains(table));
         self.rules.retain(|r| !r.compiled.rule.is_baseline() || used.contains(&r.compiled.rule.table_name()));
         // What could be planned with more rules can be with fewer.
@@ -256,32 +260,48 @@ impl Engine {
 
     /// As [`Engine::push`], with the files' rows made ready before.
     pub async fn push_prepared(&mut self, files: &[FileRows], prepared: Vec<PreparedRows>) -> Result<Vec<Found>> {
-        let slides: BTreeSet<i64> = self.stores.iter().map(|s| s.slide).collect();
         let mut rows = Vec::new();
         for prepared in prepared {
             rows.push(self.prepared.refreshed(prepared).await?);
         }
-        let mut paned: BTreeMap<i64, Arc<Vec<Paned>>> = BTreeMap::new();
-        for slide in slides {
-            let mut groups = Vec::new();
-            let retain = self.stores.iter().filter(|s| s.slide == slide).map(|s| s.retain).max().unwrap_or(slide);
-            let window = WindowSpec { slide, size: retain };
-            for (file, rows) in files.iter().zip(&rows) {
-                groups.extend(lateness::assign(file, rows, window, self.closed_to)?);
-            }
-            paned.insert(slide, Arc::new(groups));
-        }
+        let paned = self.paned(files, &rows)?;
         self.late_rows += files.iter().map(|file| self.late(file).len() as u64).sum::<u64>();
         self.newest = files.iter().filter_map(FileRows::newest).max().unwrap_or(i64::MIN).max(self.newest);
+        self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
+        let found = self.absorb(&paned).await?;
+        self.hold_memory_limit();
+        Ok(found)
+    }
+
+    /// Sorts out what came late, for each length of panes.
+    fn paned(&self, files: &[FileRows], rows: &[RecordBatch]) -> Result<BTreeMap<i64, Arc<Vec<Paned>>>> {
+        let of_requests = || self.stores.iter().filter(|s| s.grouping.source.baseline().is_none());
+        let slides: BTreeSet<i64> = of_requests().map(|s| s.slide).collect();
+        let paned = slides.into_iter().map(|slide| {
+            let mut groups = Vec::new();
+            let retain = of_requests().filter(|s| s.slide == slide).map(|s| s.retain).max().unwrap_or(slide);
+            let window = WindowSpec { slide, size: retain };
+            for (file, rows) in files.iter().zip(rows) {
+                groups.extend(lateness::assign(file, rows, window, self.closed_to)?);
+            }
+            Ok((slide, Arc::new(groups)))
+        });
+        paned.collect()
+    }
+
+    /// Lets every store take in rows and looks into its open windows.
+    async fn absorb(&mut self, paned: &BTreeMap<i64, Arc<Vec<Paned>>>) -> Result<Vec<Found>> {
         // The largest first: what takes longest must not be begun last.
         let mut stores: Vec<_> = std::mem::take(&mut self.stores).into_iter().enumerate().collect();
         stores.sort_by_cached_key(|(_, store)| Reverse(store.size()));
+        let lookout = self.begin_lookout(self.closed_to);
         let mut absorbed = each(stores, |(number, mut store)| {
-            let groups = paned.get(&store.slide).cloned().unwrap_or_default();
-            let (stopwatch, before) = (self.stopwatch.clone(), store.rows_seen());
+            let is_of_requests = store.grouping.source.baseline().is_none();
+            let groups = paned.get(&store.slide).filter(|_| is_of_requests).cloned().unwrap_or_default();
+            let (stopwatch, lookout, before) = (self.stopwatch.clone(), Arc::clone(&lookout), store.rows_seen());
             async move {
                 let start = stopwatch.read();
-                let result = tasks::guarded(async {
+                let looks = tasks::guarded(async {
                     let mut looks = Vec::new();
                     for group in groups.iter() {
                         looks.extend(store.absorb(&group.rows, group.late_until).await?);
@@ -290,23 +310,29 @@ impl Engine {
                 })
                 .await;
                 let did = (store.rows_seen() - before, stopwatch.since(start));
-                (number, did, store, result)
+                let looked = match looks {
+                    Ok(looks) if looks.is_empty() => Ok(Looked::default()),
+                    Ok(looks) => Ok(lookout.look(&mut store, looks).await),
+                    Err(e) => Err(e),
+                };
+                drop(lookout);
+                (number, did, store, looked)
             }
         })
         .await?;
+        self.end_lookout(lookout);
         absorbed.sort_by_key(|(number, ..)| *number);
-        let mut looks = Vec::new();
-        for (number, (rows, time), store, result) in absorbed {
+        let (mut found, mut failed) = (Vec::new(), Vec::new());
+        for (number, (rows, time), store, looked) in absorbed {
             self.stores.push(store);
             self.absorbed(number, rows, time);
-            match result {
-                Ok(found) => looks.extend(found.into_iter().map(|look| (number, look))),
-                Err(e) => self.store_failed(number, &e),
+            match looked {
+                Ok(looked) => found.extend(self.looked(number, looked)),
+                Err(e) => failed.push((number, e)),
             }
         }
-        self.hold_memory_limit();
-        self.lateness = files.iter().map(|f| f.lateness).max().unwrap_or(0).max(self.lateness);
-        Ok(self.timed_look(looks, self.closed_to).await)
+        failed.iter().for_each(|(number, e)| self.store_failed(*number, e));
+        Ok(found)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::baseline::Table;
 use super::compile::compile;
-use super::compile::paned_schema;
 use super::lookups_of_the_tests as lookups;
 use crate::rules::Rule;
 
@@ -14,16 +14,18 @@ async fn refusal(sql: &str) -> String {
         Ok(rule) => rule,
         Err(e) => return e.to_string(),
     };
-    let usual = arrow::datatypes::Schema::new(
-        paned_schema()
-            .fields()
-            .iter()
-            .filter(|f| ["client", "window_end", "status"].contains(&f.name().as_str()))
-            .cloned()
-            .collect::<Vec<_>>(),
-    );
-    let table = super::baseline::Table::new(&rule, &std::sync::Arc::new(usual)).unwrap();
-    let baselines = BTreeMap::from([("usual".to_owned(), table)]);
+    let mut baselines = BTreeMap::new();
+    for (name, window) in
+        [("usual", WINDOW), ("overlapping", "hop(requests, ts, INTERVAL '1 minute', INTERVAL '2 minutes')")]
+    {
+        let sql = format!(
+            "SELECT window_start, window_end, client, max(status) AS status FROM {window} GROUP BY window_start, window_end, client"
+        );
+        let text = format!("/*\ntitle = \"b\"\nkind = \"baseline\"\nentity = [\"client\"]\n*/\n{sql}");
+        let rule = Rule::parse(&format!("baselines/{name}"), "b.sql", &text).unwrap();
+        let compiled = compile(&rule, &BTreeMap::new(), &lookups(), None).await.unwrap();
+        baselines.insert(name.to_owned(), Table::new(&compiled).unwrap());
+    }
     compile(&rule, &baselines, &lookups(), None).await.map_or_else(|e| e.to_string(), |_| "accepted".into())
 }
 
@@ -159,6 +161,27 @@ async fn baselines_are_joined_and_nothing_else() {
     .await;
     let sql = format!("{w}, m AS (SELECT max(status) AS s FROM usual) SELECT w.* FROM w CROSS JOIN m");
     check(&sql, "GROUP BY", "row by row", "LEFT JOIN").await;
+}
+
+#[tokio::test]
+async fn windows_over_baselines() {
+    let over = |from: &str| {
+        format!(
+            "SELECT window_start, window_end, u.client, sum(u.status) AS n FROM {from} u GROUP BY window_start, window_end, u.client"
+        )
+    };
+    assert_eq!(refusal(&over("hop(usual, ts, INTERVAL '2 minutes', INTERVAL '6 minutes')")).await, "accepted");
+    for (call, message, help) in [
+        (
+            "hop(usual, ts, INTERVAL '30 seconds', INTERVAL '1 minute')",
+            "begin or end within one",
+            "multiples of 1 minute",
+        ),
+        ("tumble(overlapping, ts, INTERVAL '2 minutes')", "overlap", "tumble(..)"),
+        ("tumble(unusual, ts, INTERVAL '2 minutes')", "no table \"unusual\"", "usual"),
+    ] {
+        check(&over(call), &format!("{call} u"), message, help).await;
+    }
 }
 
 #[tokio::test]

@@ -13,13 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{
-    Column, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue, Span, plan_datafusion_err,
+    Column, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue, Span, TableReference, plan_datafusion_err,
 };
 use datafusion::datasource::provider_as_source;
 use datafusion::functions::datetime::expr_fn::date_bin;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Spanned, TableFactor};
+
+use super::baseline::misfit;
 
 /// Name of the hidden column that carries each row's watermark in batch mode: the newest `ts` of its file up to and
 /// including the row, less the allowed lateness.
@@ -69,13 +71,37 @@ pub enum Mode {
     Stream,
 }
 
+/// A table that windows can be put over.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its rows.
+    pub table: Arc<dyn TableProvider>,
+    /// The windows that its rows are about, if it is a baseline.
+    pub own: Option<WindowSpec>,
+}
+
+/// Tables that windows can be put over, by name.
+pub type Inputs = BTreeMap<String, Input>;
+
+/// The name by which a plan scans a table that windows are put over. A baseline may be joined as well, as another table.
+pub fn under_windows(table: &str, input: &Input) -> String {
+    if input.own.is_some() { format!("{table}{UNDER_WINDOWS}") } else { table.to_owned() }
+}
+
+/// The baseline that a plan scans by this name, if windows are put over it.
+pub fn baseline_under_windows(scanned: &str) -> Option<&str> {
+    scanned.strip_suffix(UNDER_WINDOWS)
+}
+
+const UNDER_WINDOWS: &str = " under windows";
+
 /// Plans `hop(table, ts, slide, size)` and `tumble(table, ts, size)`.
 ///
 /// It has its own list of tables, because names inside the call are not collected as table references by DataFusion.
 #[derive(Debug)]
 pub struct WindowPlanner {
     mode: Mode,
-    tables: BTreeMap<String, Arc<dyn TableProvider>>,
+    inputs: Inputs,
     /// Rows that a rule must not see (exceptions), as a predicate over the table.
     keep: Option<Expr>,
     /// The window that the statement being planned uses.
@@ -83,9 +109,9 @@ pub struct WindowPlanner {
 }
 
 impl WindowPlanner {
-    /// A planner over `tables`; rows for which `keep` is not true are left out.
-    pub fn new(mode: Mode, tables: BTreeMap<String, Arc<dyn TableProvider>>, keep: Option<Expr>) -> Self {
-        Self { mode, tables, keep, seen: Mutex::new(None) }
+    /// A planner over `inputs`; rows for which `keep` is not true are left out.
+    pub fn new(mode: Mode, inputs: Inputs, keep: Option<Expr>) -> Self {
+        Self { mode, inputs, keep, seen: Mutex::new(None) }
     }
 
     /// The window of the statements planned so far.
@@ -111,21 +137,45 @@ impl WindowPlanner {
     fn plan_call(&self, call: &Call, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
         let (table, spec) = arguments(call, context)?;
         self.remember(spec, call.span)?;
-        let provider = self.tables.get(&table).ok_or_else(|| {
+        let input = self.inputs.get(&table).ok_or_else(|| {
             refuse(
                 format!("there is no table \"{table}\" to put windows over"),
                 call.span,
-                format!("{}() takes one of: {}", call.name, self.tables.keys().cloned().collect::<Vec<_>>().join(", ")),
+                format!("{}() takes one of: {}", call.name, self.inputs.keys().cloned().collect::<Vec<_>>().join(", ")),
             )
         })?;
-        let mut plan = LogicalPlanBuilder::scan(table.as_str(), provider_as_source(Arc::clone(provider)), None)?;
+        if let Some((message, help)) = input.own.and_then(|own| misfit(&table, own, spec)) {
+            return Err(refuse(message, call.span, help));
+        }
+        let scanned = under_windows(&table, input);
+        let source = provider_as_source(Arc::clone(&input.table));
+        let mut plan = LogicalPlanBuilder::scan(TableReference::bare(scanned), source, None)?;
+        if input.own.is_some() {
+            plan = plan.alias(table.as_str())?;
+        }
         if let Some(keep) = &self.keep {
-            plan = plan.filter(keep.clone())?;
+            let keep = self.kept(keep, &table, plan.schema(), call.span)?;
+            plan = plan.filter(keep)?;
         }
         match self.mode {
             Mode::Stream => plan.build(),
             Mode::Batch => expand(plan, &table, spec),
         }
+    }
+
+    /// What its exceptions leave to a rule, if the table has the columns that they ask for.
+    fn kept(&self, keep: &Expr, table: &str, schema: &DFSchema, span: Option<Span>) -> Result<Expr> {
+        let missing = keep.column_refs().into_iter().find(|c| schema.maybe_index_of_column(c).is_none());
+        missing.map_or_else(
+            || Ok(keep.clone()),
+            |c| {
+                Err(refuse(
+                    format!("an exception of this rule asks for {}, which the table {table} does not have", c.name),
+                    span,
+                    format!("write the exception with columns of {table}, or for the baseline that makes it"),
+                ))
+            },
+        )
     }
 }
 

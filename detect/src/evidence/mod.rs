@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result};
 use tripline_alert::{Evidence, Finding};
@@ -23,7 +23,7 @@ use crate::engine::{Engine, FileRows, Found, Keep};
 use crate::finding;
 use crate::lookups::Lookups;
 use index::Index;
-use plan::EvidencePlan;
+use plan::{Baselines, EvidencePlan};
 
 pub mod index;
 pub mod plan;
@@ -52,7 +52,7 @@ pub struct Collector {
     index: Index,
     /// By rule; `None` if there can be none.
     plans: BTreeMap<String, Option<EvidencePlan>>,
-    baselines: BTreeMap<String, SchemaRef>,
+    baselines: Baselines,
     lookups: Lookups,
     keep: Keep,
     /// By fingerprint.
@@ -77,7 +77,7 @@ impl Collector {
         let mut collector = Self {
             index: Index::default(),
             plans: BTreeMap::new(),
-            baselines: BTreeMap::new(),
+            baselines: Baselines::new(),
             lookups: Lookups::default(),
             keep: Keep::new(),
             shown: HashMap::new(),
@@ -90,9 +90,8 @@ impl Collector {
 
     /// Goes on with other rules. Where rows came from, and which alerts have evidence, stays known.
     pub fn set_rules(&mut self, engine: &Engine, keep: &Keep, lookups: &Lookups) {
-        let baselines = engine.compiled().filter(|c| c.rule.is_baseline());
         self.plans.clear();
-        self.baselines = baselines.map(|c| (c.rule.table_name(), c.table_schema())).collect();
+        self.baselines = engine.baselines().collect();
         self.lookups = lookups.clone();
         self.keep.clone_from(keep);
         self.longest = engine.compiled().map(|c| c.window.size).max().unwrap_or(0);
@@ -177,7 +176,7 @@ impl Collector {
     async fn has_plan(&mut self, closed: &Found) -> bool {
         let rule = &closed.rule;
         if !self.plans.contains_key(&rule.id) {
-            let plan = EvidencePlan::new(rule, &self.baselines, &self.lookups, self.keep.get(&rule.id).cloned()).await;
+            let plan = EvidencePlan::new(rule, &self.baselines, &self.lookups, &self.keep).await;
             let plan = plan.unwrap_or_else(|e| {
                 tracing::debug!(rule = rule.id, "{e}");
                 None

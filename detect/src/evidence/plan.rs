@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
-use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::execution::TaskContext;
@@ -22,11 +21,12 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
+use crate::engine::Keep;
 use crate::engine::baseline;
 use crate::engine::compile::{self, paned_schema};
 use crate::engine::leaf::Slot;
 use crate::engine::session::session;
-use crate::engine::window::{Mode, WindowPlanner};
+use crate::engine::window::{Input, Inputs, Mode, WindowPlanner, baseline_under_windows};
 use crate::lookups::Lookups;
 use crate::rules::Rule;
 
@@ -41,6 +41,9 @@ pub struct EvidencePlan {
     context: Arc<TaskContext>,
 }
 
+/// The baselines that rules may read, by name as a table.
+pub type Baselines = BTreeMap<String, (Arc<Rule>, baseline::Table)>;
+
 /// Rows that a rule counted.
 #[derive(Debug)]
 pub struct Counted {
@@ -51,26 +54,28 @@ pub struct Counted {
 }
 
 impl EvidencePlan {
-    /// Plans it. `baselines`: those that rules may join, with the schema of their rows; rows for which `keep` is not true
-    /// are not seen by the rule. `None` if the entity is not made of keys of one of the rule's lowest aggregates.
-    pub async fn new(
-        rule: &Rule,
-        baselines: &BTreeMap<String, SchemaRef>,
-        lookups: &Lookups,
-        keep: Option<Expr>,
-    ) -> Result<Option<Self>> {
+    /// Plans it. `keep`: the rows that each rule may see. `None` if the entity is not made of keys of one of the rule's lowest
+    /// aggregates. Of a rule that puts windows over a baseline, it finds the rows that the baseline counted.
+    pub async fn new(rule: &Rule, baselines: &Baselines, lookups: &Lookups, keep: &Keep) -> Result<Option<Self>> {
         let input = Slot::new(input_schema());
-        let table: Arc<dyn TableProvider> = Arc::new(input.table()?);
-        let planner = WindowPlanner::new(Mode::Stream, BTreeMap::from([("requests".to_owned(), table)]), keep);
+        let mut inputs = Inputs::from([("requests".to_owned(), Input { table: Arc::new(input.table()?), own: None })]);
+        for (name, (_, table)) in baselines {
+            let slot = Slot::new(baseline::windowed_schema(&table.row_schema()));
+            inputs.insert(name.clone(), Input { table: Arc::new(slot.table()?), own: Some(table.window) });
+        }
+        let planner = WindowPlanner::new(Mode::Stream, inputs, keep.get(&rule.id).cloned());
         let state = session(Mode::Stream, Arc::new(planner), 1, lookups.enrichment());
         let context = SessionContext::new_with_state(state.clone());
-        for (name, schema) in baselines {
-            let slot = Slot::new(baseline::table_schema(schema));
+        for (name, (_, table)) in baselines {
+            let slot = Slot::new(Arc::clone(&table.schema));
             context.register_table(name.as_str(), Arc::new(slot.table()?))?;
         }
         lookups.register(&context)?;
         let plan = compile::plan(&state, rule).await?;
         let Some((aggregate, keys)) = lowest_aggregate(rule, &plan)? else { return Ok(None) };
+        if let Some(below) = rule_below(aggregate, &keys, baselines)? {
+            return Box::pin(Self::new(&below, &Baselines::new(), lookups, keep)).await;
+        }
         // (a baseline that was joined below would not be known afterwards as it was; lookups do not change)
         if reads_baselines(&aggregate.input, baselines)? {
             return Ok(None);
@@ -212,11 +217,44 @@ fn aggregates(plan: &LogicalPlan) -> Result<bool> {
     plan.exists(|node| Ok(is_one(node)))
 }
 
-fn reads_baselines(plan: &LogicalPlan, baselines: &BTreeMap<String, SchemaRef>) -> Result<bool> {
+/// The baseline that an aggregate puts windows over, with the columns behind `keys` for its entity.
+fn rule_below(aggregate: &Aggregate, keys: &[Expr], baselines: &Baselines) -> Result<Option<Rule>> {
+    let mut found = None;
+    aggregate.input.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found = found.or_else(|| baselines.get(baseline_under_windows(scan.table_name.table())?));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let Some((rule, _)) = found else { return Ok(None) };
+    let mut below = Rule::clone(rule);
+    below.header.entity = keys.iter().filter_map(|key| Some(origin(key, &aggregate.input)?.name)).collect();
+    Ok((below.header.entity.len() == keys.len()).then_some(below))
+}
+
+/// The column of the scanned table that an expression is a copy of.
+fn origin(expr: &Expr, input: &LogicalPlan) -> Option<Column> {
+    let Expr::Column(column) = expr.clone().unalias_nested().data else { return None };
+    match input {
+        LogicalPlan::TableScan(_) => Some(column),
+        LogicalPlan::Projection(projection) => {
+            origin(&projection.expr[input.schema().maybe_index_of_column(&column)?], &projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let at = input.schema().maybe_index_of_column(&column)?;
+            origin(&Expr::Column(Column::from(alias.input.schema().qualified_field(at))), &alias.input)
+        }
+        LogicalPlan::Filter(filter) => origin(expr, &filter.input),
+        _ => None,
+    }
+}
+
+fn reads_baselines(plan: &LogicalPlan, baselines: &Baselines) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found |= baselines.contains_key(scan.table_name.table());
+            let table = scan.table_name.table();
+            found |= baselines.contains_key(baseline_under_windows(table).unwrap_or(table));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

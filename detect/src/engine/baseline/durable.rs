@@ -1,12 +1,15 @@
 //! What somebody else keeps of baselines, so that they outlive the process: the rows of each closed window, and now and then
 //! all that is newest, so that a start need not read a fortnight of windows.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 
 use super::super::Engine;
-use super::Baseline;
+use super::{Baseline, Table};
+use crate::rules::Rule;
 
 /// The rows that a baseline gained when a window was closed.
 #[derive(Debug, Clone)]
@@ -63,6 +66,15 @@ impl Engine {
     /// The columns of a baseline's rows.
     pub fn baseline_schema(&self, table: &str) -> Option<SchemaRef> {
         self.baselines.get(table).map(|baseline| baseline.table.row_schema())
+    }
+
+    /// The baselines, by name as a table: each with its rule, and what it looks like.
+    pub fn baselines(&self) -> impl Iterator<Item = (String, (Arc<Rule>, Table))> {
+        let rules = self.rules.iter().map(|r| &r.compiled.rule);
+        rules.filter_map(|rule| {
+            let table = self.baselines.get(&rule.table_name()).filter(|_| rule.is_baseline())?;
+            Some((rule.table_name(), (Arc::clone(rule), table.table().clone())))
+        })
     }
 
     /// Names of the baselines, with how many rows each holds and the bytes that they take.

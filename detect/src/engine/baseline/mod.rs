@@ -16,16 +16,19 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
 
-use super::window::{WINDOW_END, timestamp_type};
+use super::compile::CompiledRule;
+use super::window::{WINDOW_END, WindowSpec, timestamp_type};
 use crate::rules::Rule;
 pub use durable::ClosedWindow;
 use runs::Run;
+pub use windowed::{misfit, windowed, windowed_schema};
 
 mod durable;
 pub mod join;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod windowed;
 
 /// Rows that a plan is given at a time.
 const BATCH: usize = 8 * 1024;
@@ -54,17 +57,27 @@ pub struct Table {
     pub schema: SchemaRef,
     /// Which of the columns are a row's key.
     pub keys: Vec<usize>,
+    /// The windows that its rows are about.
+    pub window: WindowSpec,
+    /// See [`CompiledRule::fingerprint`].
+    pub fingerprint: String,
     window_end: usize,
     /// How long a row holds at most, µs.
     max_age: i64,
 }
 
 impl Table {
-    /// Of a compiled baseline rule whose rows have the schema `rows`.
-    pub fn new(rule: &Rule, rows: &SchemaRef) -> Result<Self> {
-        let keys = rule.header.entity.iter().map(|key| rows.index_of(key)).collect::<std::result::Result<_, _>>()?;
-        let (schema, window_end) = (table_schema(rows), rows.index_of(WINDOW_END)?);
-        Ok(Self { schema, keys, window_end, max_age: rule.header.max_age })
+    /// Of a compiled baseline.
+    pub fn new(compiled: &CompiledRule) -> Result<Self> {
+        let (header, rows) = (&compiled.rule.header, compiled.table_schema());
+        Ok(Self {
+            schema: table_schema(&rows),
+            keys: header.entity.iter().map(|key| rows.index_of(key)).collect::<std::result::Result<_, _>>()?,
+            window: compiled.window,
+            fingerprint: compiled.fingerprint(),
+            window_end: rows.index_of(WINDOW_END)?,
+            max_age: header.max_age,
+        })
     }
 
     /// The columns of the rule's rows.

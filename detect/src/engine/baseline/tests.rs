@@ -19,7 +19,8 @@ fn table() -> Table {
         field("n", DataType::Int64),
     ];
     let schema = table_schema(&Arc::new(Schema::new(fields.to_vec())));
-    Table { schema, keys: vec![0, 1], window_end: 2, max_age: MAX_AGE }
+    let window = WindowSpec { slide: 10, size: 10 };
+    Table { schema, keys: vec![0, 1], window, fingerprint: String::new(), window_end: 2, max_age: MAX_AGE }
 }
 
 /// A key: a client, or none, and an hour.

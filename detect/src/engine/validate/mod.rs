@@ -423,7 +423,8 @@ fn partitions_by_bound(function: &WindowFunction, input: &LogicalPlan, bounds: &
 fn folds_baseline(word: &'static str) -> Refusal {
     Refusal {
         message: "a baseline can only be joined, row by row, to windows".into(),
-        help: "compute what is needed in the baseline's own SQL (a second baseline is cheap), then LEFT JOIN it",
+        help: "put windows over it, as in tumble(client_hours, ts, INTERVAL '1 day'); or compute what is needed in the baseline's \
+               own SQL, then LEFT JOIN it",
         span: None,
         word,
     }
