@@ -93,11 +93,21 @@ impl Input {
         if self.compression() != Compression::None {
             self.refuse_bomb()?;
         }
-        bytes.reserve_exact(limit);
+        bytes.reserve_exact(limit.min(self.expected()));
         let before = bytes.len();
         let result = self.fill_any(bytes, limit);
         self.unpacked += (bytes.len() - before) as u64;
         result
+    }
+
+    /// How many bytes are likely to come, so that a few new lines do not cost the memory of many. One more than there are tells
+    /// that there are no more.
+    fn expected(&self) -> usize {
+        if self.compression() != Compression::None {
+            return usize::MAX;
+        }
+        let length = self.metadata().map_or(0, |metadata| metadata.len());
+        usize::try_from(length.saturating_sub(self.consumed())).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     fn refuse_bomb(&self) -> io::Result<()> {

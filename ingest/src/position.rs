@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::formats::GivenUp;
 use crate::input::Input;
 
 /// Bytes hashed at the beginning and before the offset.
@@ -42,6 +43,9 @@ pub struct Position {
     pub(crate) offset: u64,
     /// Whether `offset` lies inside a line that was cut.
     pub(crate) in_long_line: bool,
+    /// What follows are rests of lines whose pieces were too many.
+    #[serde(default)]
+    pub(crate) given_up: GivenUp,
     /// Hash of the first `prefix_len` bytes.
     pub(crate) prefix_len: u32,
     pub(crate) prefix_hash: u64,
