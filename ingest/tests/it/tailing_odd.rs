@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use tripline_ingest::{Source, SourceOptions, Tailer};
+
 use crate::hostile::{gzip, line, log};
 use crate::tailing::Scene;
 
@@ -141,6 +143,40 @@ fn archives_that_begin_with_the_same_hole() {
     scene.restart().poll().expect([]);
 }
 
+/// What comes before the first request tells nothing: a hole, a long heading, a line that is none.
+#[test]
+fn copies_of_logs_whose_first_request_stands_far_behind() {
+    let heading = format!("#Remark: {}\n", "x".repeat(2_000)).into_bytes();
+    for begin in [vec![0; 2_000], heading, [vec![b'y'; 3 << 20], b"\n".to_vec()].concat()] {
+        for (log_name, copy) in [("access.log", "access.log.1"), ("access.log.1", "access.log")] {
+            let content = |lines| [begin.clone(), log(lines).into_bytes()].concat();
+            let mut scene = Scene::new();
+            // (inodes in this order)
+            fs::write(scene.path("access.log"), "").expect("writes");
+            fs::write(scene.path("access.log.1"), "").expect("writes");
+            fs::write(scene.path(log_name), content(0..3)).expect("writes");
+            scene.poll().expect(0..3);
+            // As long as what was read, and met before the log is known to have been truncated.
+            fs::write(scene.path(copy), content(0..3)).expect("writes");
+            fs::write(scene.path(log_name), content(10..12)).expect("truncates and writes");
+            scene.restart().poll().poll().expect(10..12);
+            // Shorter than what was read; longer.
+            fs::write(scene.path("access.log.2"), content(10..12)).expect("writes");
+            scene.append(log_name, &log(12..13));
+            scene.poll().expect([12]);
+            fs::write(scene.path(log_name), content(20..22)).expect("truncates and writes");
+            scene.restart().poll().poll().expect(20..22);
+            fs::write(scene.path("access.log.3"), content(20..25)).expect("writes");
+            fs::write(scene.path(log_name), content(30..31)).expect("truncates and writes");
+            scene.restart().poll().poll().expect((22..25).chain([30]));
+            fs::write(scene.path("access.log.4.gz"), gzip(&content(30..33))).expect("writes");
+            fs::write(scene.path(log_name), log(40..41)).expect("truncates and writes");
+            scene.restart().poll().poll().expect((31..33).chain([40]));
+            scene.restart().poll().expect([]);
+        }
+    }
+}
+
 /// A file was opened, and nothing of it read yet; another one with its inode has another format.
 #[test]
 fn a_file_with_the_inode_of_one_that_was_only_opened() {
@@ -263,5 +299,65 @@ fn lines_of_1970_and_2106_are_lines() {
     scene.append("access.log", &line(0).replace("/2024:", "/1970:"));
     scene.append("access.log.1", &line(1).replace("/2024:", "/2106:"));
     scene.poll().expect(0..2);
+    scene.expect_no_warning();
+}
+
+/// As Kubernetes rotates: the name stays, what it leads to is another file.
+#[test]
+fn a_link_that_is_swapped() {
+    let mut scene = Scene::new();
+    fs::create_dir(scene.path("data")).expect("creates");
+    let lead_to = |scene: &Scene, target: &str| {
+        std::os::unix::fs::symlink(target, scene.path("next")).expect("links");
+        fs::rename(scene.path("next"), scene.path("access.log")).expect("swaps");
+    };
+    lead_to(&scene, "data/0");
+    scene.append("data/0", &log(0..3));
+    scene.poll().expect(0..3);
+    scene.append("data/0", &log(3..5));
+    scene.append("data/1", &log(10..12));
+    lead_to(&scene, "data/1");
+    scene.append("data/0", &log(5..6));
+    scene.poll().expect((3..6).chain(10..12));
+    // The same while nobody looks.
+    scene.append("data/1", &log(12..14));
+    scene.append("data/2", &log(20..21));
+    lead_to(&scene, "data/2");
+    scene.append("data/1", &log(14..15));
+    scene.restart().poll().expect((12..15).chain([20]));
+    scene.append("data/1", &log(15..16));
+    scene.append("data/2", &log(21..22));
+    scene.poll().expect([15, 21]);
+    scene.restart().poll().expect([]);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn from_the_end_of_what_is_there_first() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..30));
+    scene.append("access.log.2", &(log(0..2) + &line(2)[..20]));
+    fs::write(scene.path("access.log.1.gz"), gzip(log(40..60).as_bytes())).expect("writes");
+    let pattern = format!("{}/access.log*", scene.directory.path().display());
+    let follow = |positions| {
+        let source = Source { pattern: pattern.clone(), options: SourceOptions::default(), from_end: true };
+        Tailer::new(vec![source], positions)
+    };
+    scene.tailer = follow(Vec::new());
+    scene.look();
+    // Between the look and the read; the line that was begun before is passed over.
+    scene.append("access.log", &log(30..31));
+    scene.append("access.log.2", &line(2)[20..]);
+    scene.drain();
+    scene.expect([30]);
+    scene.append("access.log.2", &log(3..4));
+    scene.append("access.log", &log(31..33));
+    scene.append("access.log.new", &log(70..72));
+    scene.poll().expect([3, 31, 32, 70, 71]);
+    // Nothing is new to a source that was followed before.
+    scene.append("access.log", &log(33..34));
+    scene.append("access.log.newer", &log(80..82));
+    scene.tailer = follow(scene.tailer.positions());
+    scene.poll().expect([33, 80, 81]);
     scene.expect_no_warning();
 }
