@@ -168,7 +168,8 @@ fn from_the_end() {
     let receiver = Receiver::answering(200);
     let site = Site::counting(&receiver);
     site.edit_config("path = \"logs\"", "path = \"logs\"\nstart = \"end\"");
-    let before: String = (0..50).map(|i| combined(at(9 * 3600 + i), CLIENT, &format!("GET /before/{i}"), 200)).collect();
+    let before: String =
+        (0..50).map(|i| combined(at(9 * 3600 + i), CLIENT, &format!("GET /before/{i}"), 200)).collect();
     site.append(LOG, before);
     let mut writer = Writer::new(&site, &receiver);
     let process = site.run();

@@ -63,7 +63,7 @@ impl Reader {
                 self.look();
                 self.take();
             }
-            4 => drop(self.take()),
+            4 => _ = self.take(),
             5 => self.commit(),
             _ => {
                 self.look();

@@ -206,8 +206,8 @@ impl LogReader {
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
-        // Where nothing was read, only its birth tells a file from the next one with its inode.
-        if position.offset == 0 && birth(&self.key) != birth(&position.key) {
+        // Where no request was read, only its birth tells a file from the next one with its inode: headings are all alike.
+        if position.first_row.is_none() && birth(&self.key) != birth(&position.key) {
             return Err(changed("another file has its inode"));
         }
         let trail = position.verify(self.blocks.input_mut()).map_err(|mismatch| match mismatch {

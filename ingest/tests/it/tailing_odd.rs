@@ -192,6 +192,28 @@ fn a_file_with_the_inode_of_one_that_was_only_opened() {
     scene.poll().expect([7]);
 }
 
+/// The same where only the heading had been read, which the next file has, too.
+#[test]
+fn a_file_with_the_inode_of_one_that_had_only_a_heading() {
+    let heading = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    let row = |n: usize| format!("2024-03-05 10:00:0{n} 192.0.2.7 GET /{n} 200\n");
+    let mut scene = Scene::new();
+    scene.append("access.log", &(heading.to_owned() + &row(1)));
+    scene.poll().expect([1]);
+    scene.append("access.log.b", &(heading.to_owned() + &row(7)));
+    scene.look();
+    scene.take(); // the heading
+    let mut stored = serde_json::to_value(scene.tailer.positions()).expect("serialises");
+    let positions = stored.as_array_mut().expect("a list");
+    let position = positions.iter_mut().find(|position| position["offset"] == heading.len()).expect("the second's");
+    position["key"] = "b#another-birth".into();
+    fs::write(scene.path("access.log.b"), heading.to_owned() + &row(1)).expect("writes");
+    scene.tailer = Scene::follow(&scene.directory, serde_json::from_value(stored).expect("deserialises"));
+    scene.look();
+    scene.drain();
+    scene.expect([]);
+}
+
 #[test]
 fn a_file_without_its_name_is_looked_for_again() {
     let mut scene = Scene::new();
@@ -247,6 +269,19 @@ fn what_comes_before_the_first_request_is_waited_out() {
     scene.append("access.log", &format!("2024-03-05 10:00:00 192.0.2.7 GET /1?{agent} 200\n"));
     scene.append("access.log.b", &("y".repeat(3 << 20) + "\n" + &log(2..3)));
     scene.poll().expect(1..3);
+    scene.expect_no_warning();
+}
+
+/// What tells the format may stand far behind the first line that ends.
+#[test]
+fn the_first_lines_that_tell_are_looked_for() {
+    let mut scene = Scene::new();
+    let long = [vec![b'y'; (3 << 20) - 50], b"\nwhat is this\n".to_vec()].concat();
+    let agent = "x".repeat(1_000_000);
+    let content =
+        [long, line(1).replace("\"-\"\n", &format!("\"{agent}\"\n")).into_bytes(), log(2..4).into_bytes()].concat();
+    fs::write(scene.path("access.log"), content).expect("writes");
+    scene.poll().expect(1..4);
     scene.expect_no_warning();
 }
 
@@ -336,7 +371,7 @@ fn a_link_that_is_swapped() {
 fn from_the_end_of_what_is_there_first() {
     let mut scene = Scene::new();
     scene.append("access.log", &log(0..30));
-    scene.append("access.log.2", &(log(0..2) + &line(2)[..20]));
+    scene.append("access.log.2", &(log(200..202) + &line(202)[..20]));
     fs::write(scene.path("access.log.1.gz"), gzip(log(40..60).as_bytes())).expect("writes");
     let pattern = format!("{}/access.log*", scene.directory.path().display());
     let follow = |positions| {
@@ -347,13 +382,13 @@ fn from_the_end_of_what_is_there_first() {
     scene.look();
     // Between the look and the read; the line that was begun before is passed over.
     scene.append("access.log", &log(30..31));
-    scene.append("access.log.2", &line(2)[20..]);
+    scene.append("access.log.2", &line(202)[20..]);
     scene.drain();
     scene.expect([30]);
-    scene.append("access.log.2", &log(3..4));
+    scene.append("access.log.2", &log(203..204));
     scene.append("access.log", &log(31..33));
     scene.append("access.log.new", &log(70..72));
-    scene.poll().expect([3, 31, 32, 70, 71]);
+    scene.poll().expect([203, 31, 32, 70, 71]);
     // Nothing is new to a source that was followed before.
     scene.append("access.log", &log(33..34));
     scene.append("access.log.newer", &log(80..82));
