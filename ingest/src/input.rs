@@ -88,10 +88,18 @@ impl Input {
 
     /// Appends up to `limit` decompressed bytes; fewer only at the end. On an error, what came before it was appended.
     pub(crate) fn fill(&mut self, bytes: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
-        if self.compression() != Compression::None {
-            self.refuse_bomb()?;
-        }
-        bytes.reserve_exact(limit);
+        let room = match &self.decoder {
+            // A buffer that stays empty costs a huge page for each of very many files, where the system has these.
+            Decoder::Plain(Counted { file, bytes }) => {
+                let there = file.metadata()?.len().saturating_sub(*bytes);
+                limit.min(usize::try_from(there).unwrap_or(limit))
+            }
+            Decoder::Gzip(_) | Decoder::Zstd(_) => {
+                self.refuse_bomb()?;
+                limit
+            }
+        };
+        bytes.reserve_exact(room);
         let before = bytes.len();
         let result = self.fill_any(bytes, limit);
         self.unpacked += (bytes.len() - before) as u64;

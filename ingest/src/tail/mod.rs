@@ -295,7 +295,7 @@ impl Tailer {
             let id = file.reader.file();
             let named = self.seen.files.get(&id);
             if let Some(found) = named
-                && self.seen.paths.get(file.reader.path()) != Some(&id)
+                && self.seen.paths.get(file.reader.path().as_os_str()) != Some(&id)
             {
                 let text = format!("{}: is now {}", file.reader.path().display(), found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });

@@ -1,6 +1,7 @@
 //! What the file system shows: the files that the sources name, and those that lost their names while nobody looked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ impl Stamp {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) files: BTreeMap<FileId, Found>,
-    pub(super) paths: BTreeMap<PathBuf, FileId>,
+    pub(super) paths: HashMap<OsString, FileId>,
     pub(super) troubles: BTreeSet<String>,
 }
 
@@ -61,7 +62,7 @@ impl Seen {
                 // What vanished since it was listed is as if it had not been there.
                 let Ok(metadata) = fs::metadata(&path) else { continue };
                 let id = FileId::of(&metadata);
-                seen.paths.insert(path.clone(), id);
+                seen.paths.insert(path.clone().into_os_string(), id);
                 // The first source that names a file is its source, the first name its name.
                 seen.files.entry(id).or_insert(Found { source, path, stamp: Stamp::of(&metadata) });
             }
