@@ -62,6 +62,15 @@ impl Batch {
 }
 
 impl Batch {
+    /// Leaves out the lines that begin before `offset`.
+    pub(crate) fn pass_over(&mut self, offset: u64) {
+        let offsets = self.rows.column(columns::OFFSET).as_primitive::<UInt64Type>();
+        let kept: BooleanArray = offsets.values().iter().map(|&at| Some(at >= offset)).collect();
+        self.rows = filter_record_batch(&self.rows, &kept).expect("the mask has the rows' length");
+        self.rejects.retain(|reject| reject.offset >= offset);
+        self.lines = (self.rows.num_rows() + self.rejects.len()) as u64;
+    }
+
     /// Makes rejects of the rows that are dated after `latest`, µs.
     pub(crate) fn reject_after(&mut self, latest: i64) {
         let ts = self.rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>();

@@ -55,5 +55,5 @@ pub use reject::{Reject, RejectReason};
 pub use reread::Reread;
 pub use source::{SourceOptions, client_columns};
 pub use table::schema;
-pub use tail::{FileStatus, Level, Notice, Source, TailBatch, Tailer};
+pub use tail::{Changes, FileStatus, Level, Notice, Source, TailBatch, Tailer};
 pub use wake::Wake;

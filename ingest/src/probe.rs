@@ -23,8 +23,10 @@ use crate::source::SourceOptions;
 
 /// Lines that are looked at.
 const LINES: usize = 100;
-/// Bytes that are looked at; more only if no line ends in them.
+/// Bytes of lines that are looked at; more only if fewer lines end in them.
 const BYTES: usize = 64 * 1024;
+/// Bytes that are read for them, if a line ends there: behind lines that are too long others may come that tell more.
+const READ: usize = 16 << 20;
 /// A format must parse one line in this many. Formats are too particular to fit by chance, and what starts a server
 /// writes other lines first.
 const ONE_IN: u32 = 10;
@@ -230,14 +232,15 @@ fn probe_from(path: &Path, offset: u64, options: &SourceOptions, mode: Mode) -> 
     }
 }
 
-/// The first bytes: as many as are looked at, and on to the end of the first line that is no heading. Lines that are too
-/// long to be read are left out, unless there are no others. An error only if there is nothing.
+/// The first bytes: as many as are looked at, and on until as much of that is whole lines. Holes and lines that are too long
+/// to be read are left out, unless there are no others. An error only if there is nothing.
 fn head(input: &mut Input) -> io::Result<Vec<u8>> {
     let (mut head, mut more) = (Vec::new(), Vec::new());
     let mut long: Option<Vec<u8>> = None;
-    let mut in_long = false;
+    let (mut in_long, mut read) = (false, 0);
     loop {
         more.clear();
+        read += BYTES;
         match input.fill(&mut more, BYTES) {
             Ok(0) => break,
             Ok(_) => {}
@@ -250,7 +253,7 @@ fn head(input: &mut Input) -> io::Result<Vec<u8>> {
             in_long = false;
         }
         head.append(&mut more);
-        if has_line(&head) {
+        if is_enough(&head) || read > READ && has_line(&head) {
             break;
         }
         let begin = memchr::memrchr(b'\n', &head).map_or(0, |end| end + 1);
@@ -268,9 +271,19 @@ fn head(input: &mut Input) -> io::Result<Vec<u8>> {
 
 /// Whether a line ends here that is not blank, a hole or a heading.
 fn has_line(bytes: &[u8]) -> bool {
-    let mut lines =
+    telling_lines(bytes).next().is_some()
+}
+
+/// Whether as many lines end here as are looked at, or have as many bytes.
+fn is_enough(bytes: &[u8]) -> bool {
+    let whole = memchr::memrchr(b'\n', bytes).unwrap_or(0);
+    telling_lines(bytes).nth(LINES - 1).is_some() || whole >= BYTES && has_line(bytes)
+}
+
+fn telling_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines =
         memchr::memchr_iter(b'\n', bytes).scan(0, |begin, end| Some(&bytes[std::mem::replace(begin, end + 1)..end]));
-    lines.any(|line| line.iter().find(|b| !matches!(b, 0 | b'\r')).is_some_and(|first| *first != b'#'))
+    lines.filter(|line| line.iter().find(|b| !matches!(b, 0 | b'\r')).is_some_and(|first| *first != b'#'))
 }
 
 /// Lines that are not blank, without what the reader strips too. The last may be cut; it is left out if there are others,

@@ -13,7 +13,7 @@ use crate::block::{BLOCK, Block, Blocks, Kind};
 use crate::formats::{AnyFormat, GivenUp, Heading, named};
 use crate::identity::Identity;
 use crate::input::{Bomb, Compression, Input};
-use crate::position::{FileId, HASHED, Position, Trail, birth, hash, key};
+use crate::position::{FileId, Mismatch, Position, Trail, begin_hash, birth, hash, key};
 use crate::probe::Probe;
 use crate::reject::RejectReason;
 use crate::reread::Reread;
@@ -155,36 +155,17 @@ impl LogReader {
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
-        // Where nothing was read, only its birth tells a file from the next one with its inode.
-        if position.offset == 0 && birth(&self.key) != birth(&position.key) {
+        // Where no request was read, only its birth tells a file from the next one with its inode: headings are all alike.
+        if position.first_row.is_none() && birth(&self.key) != birth(&position.key) {
             return Err(changed("another file has its inode"));
         }
-        let input = self.blocks.input_mut();
-        let failed = |error| ReadError::Open { path: position.path.clone(), error };
-        let prefix_len = (position.prefix_len as usize).min(HASHED);
-        let tail_len = (position.tail_len as usize).min(HASHED);
-        let mut prefix = Vec::new();
-        let read = input.fill(&mut prefix, prefix_len).map_err(failed)?;
-        if read < prefix_len || hash(&prefix) != position.prefix_hash {
-            return Err(changed("it begins differently"));
-        }
-        let before_tail = position.offset.saturating_sub(tail_len as u64);
-        let mut tail = match usize::try_from(before_tail).ok().and_then(|at| prefix.get(at..)) {
-            // The tail overlaps the prefix: the file is short.
-            Some(overlap) => overlap.to_vec(),
-            None if input.skip_to(read as u64, before_tail).map_err(failed)? => Vec::new(),
-            None => return Err(changed("it is shorter")),
-        };
-        let missing = tail_len.saturating_sub(tail.len());
-        if input.fill(&mut tail, missing).map_err(failed)? < missing {
-            return Err(changed("it is shorter"));
-        }
-        if hash(&tail) != position.tail_hash {
-            return Err(changed("what was read last has changed"));
-        }
-        self.blocks.resume(position.offset, position.in_long_line, &tail);
+        let trail = position.verify(self.blocks.input_mut()).map_err(|mismatch| match mismatch {
+            Mismatch::Changed(what) => changed(what),
+            Mismatch::Unreadable(error) => ReadError::Open { path: position.path.clone(), error },
+        })?;
+        self.blocks.resume(position.offset, position.in_long_line, trail.tail());
         self.offset = position.offset;
-        self.trail = Trail::new(prefix, tail);
+        self.trail = trail;
         self.given_up = position.given_up;
         self.newest_ts = position.newest_ts;
         self.first_row = position.first_row;
@@ -230,6 +211,7 @@ impl LogReader {
         if let Some((heading, format)) = parsed.heading {
             self.takes_effect(heading, format);
         }
+        let offset = current.offset;
         self.given_up.and(parsed.given_up);
         if parsed.rest_waits {
             self.blocks.hold(&block[end..]);
@@ -246,7 +228,13 @@ impl LogReader {
         }
         batch.newest_before = self.newest_ts;
         self.newest_ts = self.newest_ts.max(newest(&batch));
-        self.first_row = self.first_row.or_else(|| first_offset(&batch));
+        if self.first_row.is_none()
+            && let Some(at) = first_offset(&batch)
+        {
+            self.first_row = Some(at);
+            let from = usize::try_from(at.saturating_sub(offset)).unwrap_or(end).min(end);
+            self.trail.begins(at, &block[from..end]);
+        }
         Some(batch)
     }
 
@@ -309,9 +297,14 @@ impl LogReader {
         self.latest = latest;
     }
 
-    /// The first bytes that were read, as many as are hashed for the position.
+    /// The first bytes of the first request and what follows it that were read, as many as are hashed for the position.
     pub(crate) fn prefix(&self) -> &[u8] {
         self.trail.prefix()
+    }
+
+    /// Where they stand.
+    pub(crate) fn prefix_at(&self) -> u64 {
+        self.trail.prefix_at()
     }
 
     /// Where the last returned batch ended.
@@ -328,11 +321,14 @@ impl LogReader {
             offset: self.offset,
             in_long_line: self.current.is_none() && self.blocks.in_long_line(),
             given_up: self.given_up,
+            prefix_at: self.trail.prefix_at(),
             prefix_len: u32::try_from(prefix.len()).unwrap_or(0),
             prefix_hash: hash(prefix),
+            begin_hash: begin_hash(prefix).unwrap_or(0),
             line_ends: self.trail.line_ends(),
             tail_len: u32::try_from(tail.len()).unwrap_or(0),
             tail_hash: hash(tail),
+            passed_over: 0,
             finished: false,
             overwritten: false,
             format: self.format().to_owned(),

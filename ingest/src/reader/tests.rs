@@ -1,5 +1,6 @@
 //! What must hold for any file, however it is cut into blocks and wherever reading goes on.
 
+use crate::position::HASHED;
 use std::io::Write as _;
 
 use arrow::array::RecordBatch;
