@@ -16,7 +16,7 @@ use crate::routes::{Apis, Route};
 use crate::{budget, duration, enrichment, privacy, routes, size};
 
 use source::Reading;
-pub use source::{Arrival, Source};
+pub use source::{Arrival, Source, Start};
 
 /// The whole file. Paths in it are relative to the folder it is in.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -133,6 +133,26 @@ struct Open {
     /// Where the file is in event time: its newest row, or its first while none was read.
     position: i64,
     consumed: u64,
+    format: String,
+    lines: u64,
+    rejected: u64,
+}
+
+/// A file has lines of other kinds (errors, what a restart writes); more than so many, and one in so many, are no accident.
+const ODD: u64 = 10;
+const ODD_ONE_IN: u64 = 10;
+
+impl Open {
+    /// What to say of a file of which much is not read.
+    fn warning(&self) -> Option<String> {
+        let path = self.path.display();
+        (self.rejected > ODD && self.rejected * ODD_ONE_IN > self.lines).then(|| {
+            format!(
+                "{path}: {} of {} lines are no requests in its format, {}; `tripline formats detect {path}` says more",
+                self.rejected, self.lines, self.format
+            )
+        })
+    }
 }
 
 impl Input {
@@ -165,6 +185,8 @@ impl Input {
             match result {
                 Ok(Some(batch)) => {
                     open.position = open.reader.newest_ts().unwrap_or(open.position);
+                    open.lines += batch.lines;
+                    open.rejected += batch.rejects.len() as u64;
                     each(&batch, &open.path);
                     self.summary.add(&batch, &open.path);
                     self.progress.lines.fetch_add(batch.lines, Relaxed);
@@ -173,7 +195,7 @@ impl Input {
                     blocks.extend(Block::of(&name, open.reader.origin(), &batch, lateness));
                     files.push(FileRows { rows: batch.rows, newest_before: batch.newest_before, lateness });
                 }
-                Ok(None) => drop(self.open.swap_remove(next)),
+                Ok(None) => self.summary.warnings.extend(self.open.swap_remove(next).warning()),
                 Err(e) => {
                     self.summary.problems.push(e);
                     self.open.swap_remove(next);
@@ -197,7 +219,16 @@ impl Input {
             match file.open() {
                 Ok(reader) => {
                     *self.summary.formats.entry(file.format().to_owned()).or_default() += 1;
-                    self.open.push(Open { reader, path: file.path().to_owned(), position: first_ts, consumed: 0 });
+                    let (path, format) = (file.path().to_owned(), file.format().to_owned());
+                    self.open.push(Open {
+                        reader,
+                        path,
+                        position: first_ts,
+                        consumed: 0,
+                        format,
+                        lines: 0,
+                        rejected: 0,
+                    });
                 }
                 Err(e) => self.summary.problems.push(e),
             }

@@ -4,7 +4,6 @@
 //! came of it in one transaction: how far the files were read, the engine's state, alerts, and the messages to send. Only
 //! then anything is sent. After a kill at any instant the next process goes on from the last commit.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,10 +12,10 @@ use datafusion::common::DataFusionError;
 use tokio::sync::{Notify, watch};
 use tripline_alert::deliver::{SenderError, Timeouts};
 use tripline_alert::{CheckpointRow, Commit, Delete, DestinationError, Put, Route, Sender, Store, StoreError, Waker};
-use tripline_ingest::{Position, RejectReason, Source, Tailer, Wake};
+use tripline_ingest::{Changes, Position, RejectReason, Source, Tailer, Wake};
 
 use crate::baselines::Baselines;
-use crate::config::Config;
+use crate::config::{Config, Start};
 use crate::destinations::{destinations, routes};
 use crate::engine::{Engine, FileRows, Found, Stopwatch, checkpoint};
 use crate::event_clock::EventClock;
@@ -143,8 +142,6 @@ struct Follower {
     committed_watermark: i64,
     /// The clock of the tailer.
     started: Instant,
-    /// What the state has of the files, by its keys.
-    positions: BTreeMap<Vec<u8>, Position>,
     leftovers: Vec<Vec<u8>>,
     health: Health,
     late: LateLog,
@@ -180,7 +177,8 @@ impl Follower {
         let mut sources = Vec::new();
         for source in &config.sources {
             let options = source.options().map_err(|(_, message)| RunError::Config(message))?;
-            sources.push(Source { pattern: source.path.display().to_string(), options });
+            let from_end = source.start == Start::End;
+            sources.push(Source { pattern: source.path.display().to_string(), options, from_end });
         }
         let store = Store::open(dir)?;
         let store = match config.alerts.storm {
@@ -196,9 +194,8 @@ impl Follower {
         let mut baselines = Baselines::open(dir, store.checkpoint(BASELINES)?)?;
         baselines.restore(&mut engine);
         let rows = store.checkpoint(FILES)?.rows.into_iter();
-        let positions: BTreeMap<Vec<u8>, Position> = rows
-            .map(|(key, value)| Ok((key, serde_json::from_slice(&value)?)))
-            .collect::<Result<_, serde_json::Error>>()?;
+        let positions: Vec<Position> =
+            rows.map(|(_, value)| serde_json::from_slice(&value)).collect::<Result<_, _>>()?;
         let mark = store.checkpoint(LATE)?.rows.first().and_then(|(_, value)| serde_json::from_slice(value).ok());
         let history = store.checkpoint(HISTORY)?;
         for row in &history.lost {
@@ -220,13 +217,12 @@ impl Follower {
             counted,
             counts: Counts::new(&patterns),
             patterns,
-            tailer: Tailer::new(sources, positions.values().cloned().collect()),
+            tailer: Tailer::new(sources, positions),
             started: Instant::now(),
             destinations: routes(config)?,
             removed_rules: Vec::new(),
             waker: None,
             clock: EventClock::new(&config.sources).map_err(RunError::Config)?,
-            positions,
             leftovers: lost.into_iter().chain(left.deletes).collect(),
             health,
             late: LateLog::new(&dir.join("late"), mark.unwrap_or_default())?,
@@ -255,7 +251,7 @@ impl Follower {
             if let Some(new) = self.rules.poll().await {
                 self.reload(new).await?;
             }
-            self.counts.files(&files);
+            self.counts.files(&files, self.tailer.truncations());
             self.show();
             while self.epoch().await? && !*shutdown.borrow() {
                 self.show();
@@ -343,7 +339,8 @@ impl Follower {
             .reject_after(health::latest_allowed(now_us(), self.tailer.sources().filter_map(|f| f.newest_ts).max()));
         while rows < EPOCH_ROWS {
             let Some(next) = self.tailer.next_batch() else { break };
-            rows += next.batch.rows.num_rows() + next.batch.rejects.len();
+            // (what holds no lines, or was passed over, is to be committed, too)
+            rows += (next.batch.rows.num_rows() + next.batch.rejects.len()).max(1);
             let format = || self.tailer.sources().find(|f| f.key == next.file).map(|f| f.format);
             self.counts.read(&next, format);
             self.exceptions.count(&next.batch.rows)?;
@@ -441,14 +438,12 @@ fn now_us() -> i64 {
 impl Follower {
     /// Adds to a transaction how far files were read, where that has changed: of many files most stand still.
     fn put_positions(&mut self, commit: &mut Commit) -> Result<(), RunError> {
-        let positions = self.tailer.positions().into_iter();
-        let positions: BTreeMap<_, _> = positions.map(|p| (p.key().as_bytes().to_vec(), p)).collect();
-        for (key, position) in positions.iter().filter(|(key, position)| self.positions.get(*key) != Some(*position)) {
-            commit.puts.push(Put { space: FILES, key: key.clone(), value: serde_json::to_vec(position)? });
+        let Changes { puts, deletes } = self.tailer.changes();
+        for position in puts {
+            let (key, value) = (position.key().as_bytes().to_vec(), serde_json::to_vec(&position)?);
+            commit.puts.push(Put { space: FILES, key, value });
         }
-        let gone = self.positions.keys().filter(|key| !positions.contains_key(*key));
-        commit.deletes.extend(gone.map(|key| Delete::Key { space: FILES, key: key.clone() }));
-        self.positions = positions;
+        commit.deletes.extend(deletes.into_iter().map(|key| Delete::Key { space: FILES, key: key.into_bytes() }));
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! From a block of lines to a batch of rows and rejects.
 
-use std::ops::AddAssign;
+mod cut;
+
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
@@ -10,7 +12,7 @@ use arrow::datatypes::{TimestampMicrosecondType, UInt64Type};
 use bumpalo::Bump;
 
 use crate::block::MAX_LINE;
-use crate::formats::{AnyFormat, Heading, MAX_HEADING};
+use crate::formats::{AnyFormat, GivenUp, Heading, Joiner, MAX_HEADING};
 use crate::identity::Identity;
 use crate::layer::Layer;
 use crate::privacy::{Privacy, Scrubber};
@@ -19,6 +21,7 @@ use crate::requests::RequestBuilder;
 use crate::route::Templates;
 use crate::row::Row;
 use crate::table::columns;
+use cut::CutLines;
 
 /// Lines of the largest batch: bounds what a file of very short lines costs.
 const MAX_LINES: usize = 16_384;
@@ -59,6 +62,15 @@ impl Batch {
 }
 
 impl Batch {
+    /// Leaves out the lines that begin before `offset`.
+    pub(crate) fn pass_over(&mut self, offset: u64) {
+        let offsets = self.rows.column(columns::OFFSET).as_primitive::<UInt64Type>();
+        let kept: BooleanArray = offsets.values().iter().map(|&at| Some(at >= offset)).collect();
+        self.rows = filter_record_batch(&self.rows, &kept).expect("the mask has the rows' length");
+        self.rejects.retain(|reject| reject.offset >= offset);
+        self.lines = (self.rows.num_rows() + self.rejects.len()) as u64;
+    }
+
     /// Makes rejects of the rows that are dated after `latest`, µs.
     pub(crate) fn reject_after(&mut self, latest: i64) {
         let ts = self.rows.column(columns::TS).as_primitive::<TimestampMicrosecondType>();
@@ -81,6 +93,8 @@ pub struct Counters {
     pub blank_lines: u64,
     /// Lines that belong to the format but are no requests: headings and comments.
     pub heading_lines: u64,
+    /// Lines that a collector cut off a longer one: they are in its row or reject.
+    pub pieces: u64,
     /// Requests that another layer logs, too, whose rows count for their host.
     pub other_layer: u64,
     /// Lines with bytes that are not UTF-8; each stands as U+FFFD in the row.
@@ -99,6 +113,7 @@ impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
         self.blank_lines += other.blank_lines;
         self.heading_lines += other.heading_lines;
+        self.pieces += other.pieces;
         self.other_layer += other.other_layer;
         self.invalid_utf8_lines += other.invalid_utf8_lines;
         self.long_lines += other.long_lines;
@@ -126,6 +141,10 @@ pub(crate) struct Parsed {
     pub(crate) length: usize,
     /// The last heading in them, and the format that it makes of the parser's.
     pub(crate) heading: Option<(String, AnyFormat)>,
+    /// The rest of the block is pieces of lines whose end may follow.
+    pub(crate) rest_waits: bool,
+    /// Lines that were given up, whose rests follow: they must be passed over.
+    pub(crate) given_up: GivenUp,
 }
 
 impl Parser {
@@ -134,15 +153,51 @@ impl Parser {
         Reject::new(offset, reason, self.privacy.as_ref().map_or(line.into(), |privacy| privacy.bytes(line)).as_ref())
     }
 
-    /// Parses lines of `block` from byte `start` on: all, or as many as fit a batch. The block begins at `offset`.
-    pub(crate) fn parse(&self, block: &Buffer, start: usize, offset: u64) -> Parsed {
-        let rest = &block[start..];
-        let mut ends: Vec<usize> = memchr::memchr_iter(b'\n', rest).take(MAX_LINES).map(|end| end + 1).collect();
-        let unterminated = ends.len() < MAX_LINES && ends.last().copied().unwrap_or(0) < rest.len();
+    /// Parses lines in a stretch of `block`: all, or as many as fit a batch. The block begins at `offset`. Lines that a
+    /// collector cut, and whose end is not there, are left out (`rest_waits`), unless no more is to come (`is_last`).
+    pub(crate) fn parse(&self, block: &Buffer, stretch: Range<usize>, offset: u64, is_last: bool) -> Parsed {
+        let Range { start, mut end } = stretch;
+        let (mut max_lines, mut rest_waits) = (MAX_LINES, false);
+        loop {
+            let (parsed, clean) = self.parse_lines(block, start..end, offset, max_lines, false);
+            let Some(clean) = clean else { return Parsed { rest_waits, ..parsed } };
+            let at_end = start + parsed.length == end;
+            if clean == 0 && !at_end {
+                max_lines *= 2; // what stands between the pieces fills a batch
+            } else if at_end && is_last {
+                return self.parse_lines(block, start..end, offset, max_lines, true).0;
+            } else if clean == 0 {
+                return Parsed {
+                    batch: Batch::empty(),
+                    length: 0,
+                    heading: None,
+                    rest_waits: true,
+                    given_up: parsed.given_up,
+                };
+            } else {
+                (end, rest_waits) = (start + clean, at_end);
+            }
+        }
+    }
+
+    /// Parses the lines in a stretch of `block`; also how many bytes of it have nothing to do with lines that are still open at
+    /// its end, if there are such lines and they are not to be given up (`close`).
+    fn parse_lines(
+        &self,
+        block: &Buffer,
+        stretch: Range<usize>,
+        offset: u64,
+        max_lines: usize,
+        close: bool,
+    ) -> (Parsed, Option<usize>) {
+        let start = stretch.start;
+        let rest = &block[stretch];
+        let mut ends: Vec<usize> = memchr::memchr_iter(b'\n', rest).take(max_lines).map(|end| end + 1).collect();
+        let unterminated = ends.len() < max_lines && ends.last().copied().unwrap_or(0) < rest.len();
         if unterminated {
             ends.push(rest.len());
         }
-        let length = ends.last().copied().unwrap_or(0);
+        let mut length = ends.last().copied().unwrap_or(0);
         let bytes = &rest[..length];
         let offset = offset + start as u64;
         let mut lines = Lines {
@@ -156,9 +211,21 @@ impl Parser {
         };
         let arena = Bump::new();
         let mut row = Row::new(&arena);
-        match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => lines.valid(text, &ends, offset, &mut row),
-            Err(_) => lines.invalid(bytes, &ends, offset, &mut row),
+        let (mut clean, mut given_up) = (None, GivenUp::default());
+        match (self.format.pieces(), simdutf8::basic::from_utf8(bytes)) {
+            (Some((pieces, inner)), _) => {
+                let mut cut = CutLines { pieces, inner, joiner: Joiner::default(), clean: 0 };
+                if let Some((end, streams)) = cut.parse(&mut lines, bytes, &ends, offset, &mut row) {
+                    ends.truncate(ends.partition_point(|at| *at <= end));
+                    (length, given_up) = (end, streams);
+                } else if close {
+                    given_up = cut.give_up(&mut lines);
+                }
+                clean = Some(cut.clean).filter(|_| !cut.joiner.is_empty());
+                lines.rejects.sort_by_key(|reject| reject.offset);
+            }
+            (None, Ok(text)) => lines.valid(text, &ends, offset, &mut row),
+            (None, Err(_)) => lines.invalid(bytes, &ends, offset, &mut row),
         }
         let heading = lines.heading;
         let batch = Batch {
@@ -170,7 +237,7 @@ impl Parser {
             newest_before: None,
             counters: lines.counters,
         };
-        Parsed { batch, length, heading }
+        (Parsed { batch, length, heading, rest_waits: false, given_up }, clean)
     }
 }
 
@@ -191,7 +258,7 @@ impl Lines<'_> {
         let mut start = 0;
         for &end in ends {
             let line = self.scrubber.line(&text[start..end], start..end, row.arena);
-            self.line(line, offset + start as u64, row);
+            self.line(line, offset + start as u64, row, None);
             start = end;
         }
     }
@@ -200,19 +267,23 @@ impl Lines<'_> {
     fn invalid<'a>(&mut self, bytes: &'a [u8], ends: &[usize], offset: u64, row: &mut Row<'a>) {
         let mut start = 0;
         for &end in ends {
-            let bytes = &bytes[start..end];
-            let line = simdutf8::basic::from_utf8(bytes).unwrap_or_else(|_| {
-                self.counters.invalid_utf8_lines += 1;
-                row.arena.alloc_str(&String::from_utf8_lossy(bytes))
-            });
+            let line = self.text(&bytes[start..end], row.arena);
             let line = self.scrubber.line(line, start..end, row.arena);
-            self.line(line, offset + start as u64, row);
+            self.line(line, offset + start as u64, row, None);
             start = end;
         }
     }
 
+    fn text<'a>(&mut self, bytes: &'a [u8], arena: &'a Bump) -> &'a str {
+        simdutf8::basic::from_utf8(bytes).unwrap_or_else(|_| {
+            self.counters.invalid_utf8_lines += 1;
+            arena.alloc_str(&String::from_utf8_lossy(bytes))
+        })
+    }
+
+    /// A line in the parser's format, or in `inner`.
     #[inline]
-    fn line<'a>(&mut self, line: &'a str, mut offset: u64, row: &mut Row<'a>) {
+    fn line<'a>(&mut self, line: &'a str, mut offset: u64, row: &mut Row<'a>, inner: Option<&AnyFormat>) {
         let mut line = line.strip_suffix('\n').unwrap_or(line);
         line = line.strip_suffix('\r').unwrap_or(line);
         if offset == 0
@@ -240,7 +311,7 @@ impl Lines<'_> {
             line = kept;
         }
         row.clear();
-        let format = self.heading.as_ref().map_or(self.format, |(_, format)| format);
+        let format = inner.unwrap_or_else(|| self.heading.as_ref().map_or(self.format, |(_, format)| format));
         match format.parse(line, row) {
             Ok(()) if self.layer.is_some_and(|layer| !layer.counts(row.text.host)) => {
                 self.counters.other_layer += 1;

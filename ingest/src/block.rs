@@ -20,6 +20,8 @@ pub(crate) struct Block {
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) kind: Kind,
+    /// Whether nothing more can be expected that belongs to these lines.
+    pub(crate) is_last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(crate) struct Blocks {
     mode: Mode,
     /// The beginning of a line whose end was not read yet.
     carry: Vec<u8>,
+    /// Bytes of whole lines before that: pieces of one whose last piece was not read yet.
+    held: usize,
     /// Where `carry` begins.
     offset: u64,
     /// Whether `offset` lies inside a line that was cut.
@@ -62,6 +66,7 @@ impl Blocks {
             size,
             mode,
             carry: Vec::new(),
+            held: 0,
             offset: 0,
             in_long_line: false,
             last: Vec::new(),
@@ -103,6 +108,13 @@ impl Blocks {
         self.in_long_line
     }
 
+    /// Takes back the last lines of the last block, to give them again with what follows.
+    pub(crate) fn hold(&mut self, lines: &[u8]) {
+        self.held = lines.len();
+        self.offset -= lines.len() as u64;
+        self.carry.splice(..0, lines.iter().copied());
+    }
+
     /// Bytes of an unfinished last line.
     pub(crate) fn unfinished(&self) -> usize {
         self.carry.len()
@@ -112,12 +124,30 @@ impl Blocks {
     pub(crate) fn next(&mut self) -> io::Result<Option<Block>> {
         loop {
             let mut bytes = std::mem::take(&mut self.carry);
+            let held = std::mem::take(&mut self.held);
             let read = self.read(&mut bytes);
             if self.in_long_line {
                 return if bytes.is_empty() { self.end() } else { Ok(Some(self.rest_of_long_line(bytes))) };
             }
-            if let Some(end) = memrchr(b'\n', &bytes) {
-                return Ok(Some(self.cut(bytes, end + 1, Kind::Lines)));
+            if let Some(end) = memrchr(b'\n', &bytes[held..]) {
+                return Ok(Some(self.cut(bytes, held + end + 1, Kind::Lines)));
+            }
+            if held > 0 {
+                // The last line may lack its line end.
+                let length = match self.unfinished_line() {
+                    _ if bytes.len() - held > MAX_LINE => Some(held),
+                    _ if read > 0 => None,
+                    Some(Kind::Lines) => Some(bytes.len()),
+                    unfinished => unfinished.map(|_| held),
+                };
+                if let Some(length) = length {
+                    return Ok(Some(Block { is_last: true, ..self.cut(bytes, length, Kind::Lines) }));
+                }
+                (self.carry, self.held) = (bytes, held);
+                if read > 0 {
+                    continue;
+                }
+                return self.end();
             }
             let nuls = bytes.iter().take_while(|b| **b == 0).count();
             if nuls > 0 {
@@ -206,6 +236,6 @@ impl Blocks {
         }
         let offset = self.offset;
         self.offset += length as u64;
-        Block { offset, bytes, kind }
+        Block { offset, bytes, kind, is_last: false }
     }
 }

@@ -1,7 +1,8 @@
 //! Opens log files and decompresses them: the one place of this crate that reads their bytes.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,10 +55,7 @@ enum Decoder {
 
 impl Input {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
+        let mut file = open_file(path)?;
         let mut magic = Vec::new();
         (&mut file).take(4).read_to_end(&mut magic)?;
         file.seek(SeekFrom::Start(0))?;
@@ -93,11 +91,21 @@ impl Input {
         if self.compression() != Compression::None {
             self.refuse_bomb()?;
         }
-        bytes.reserve_exact(limit);
+        bytes.reserve_exact(limit.min(self.expected()));
         let before = bytes.len();
         let result = self.fill_any(bytes, limit);
         self.unpacked += (bytes.len() - before) as u64;
         result
+    }
+
+    /// How many bytes are likely to come, so that a few new lines do not cost the memory of many. One more than there are tells
+    /// that there are no more.
+    fn expected(&self) -> usize {
+        if self.compression() != Compression::None {
+            return usize::MAX;
+        }
+        let length = self.metadata().map_or(0, |metadata| metadata.len());
+        usize::try_from(length.saturating_sub(self.consumed())).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     fn refuse_bomb(&self) -> io::Result<()> {
@@ -136,14 +144,16 @@ impl Input {
     pub(crate) fn skip_to(&mut self, read: u64, offset: u64) -> io::Result<bool> {
         let missing = offset.saturating_sub(read);
         let skip = |decoder: &mut dyn Read| io::copy(&mut decoder.take(missing), &mut io::sink());
-        match &mut self.decoder {
+        let skipped = match &mut self.decoder {
             Decoder::Plain(Counted { file, bytes }) => {
                 *bytes = file.seek(SeekFrom::Start(offset))?;
-                Ok(file.metadata()?.len() >= offset)
+                return Ok(file.metadata()?.len() >= offset);
             }
-            Decoder::Gzip(decoder) => Ok(skip(decoder)? == missing),
-            Decoder::Zstd(decoder) => Ok(skip(decoder)? == missing),
-        }
+            Decoder::Gzip(decoder) => skip(decoder)?,
+            Decoder::Zstd(decoder) => skip(decoder)?,
+        };
+        self.unpacked += skipped;
+        Ok(skipped == missing)
     }
 
     fn file(&self) -> &Counted {
@@ -152,6 +162,16 @@ impl Input {
             Decoder::Gzip(decoder) => decoder.get_ref().get_ref(),
             Decoder::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
+    }
+}
+
+/// Opens a regular file. What took its place since it was listed, such as a pipe, must not be waited for.
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()? {
+        metadata if metadata.is_file() => Ok(file),
+        metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
     }
 }
 
@@ -181,5 +201,22 @@ impl Read for Counted {
         let read = self.file.read(buffer)?;
         self.bytes += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (opening a pipe waits for a writer, as a rule)
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let pipe = folder.path().join("access.log");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            assert!(Input::open(path).is_err(), "{}", path.display());
+        }
     }
 }

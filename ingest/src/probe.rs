@@ -13,7 +13,8 @@ use bumpalo::Bump;
 
 use crate::block::MAX_LINE;
 use crate::discover::describe;
-use crate::formats::{AnyFormat, Heading, WRAPPERS, candidates, named, wrapped};
+use crate::formats::{AnyFormat, Heading, Joiner, Taken, WRAPPERS, Wrapper, candidates, named, wrapped};
+use crate::hint::hint;
 use crate::input::{Compression, Input};
 use crate::reader::Mode;
 use crate::reject::{RejectReason, excerpt};
@@ -22,8 +23,10 @@ use crate::source::SourceOptions;
 
 /// Lines that are looked at.
 const LINES: usize = 100;
-/// Bytes that are looked at; more only if no line ends in them.
+/// Bytes of lines that are looked at; more only if fewer lines end in them.
 const BYTES: usize = 64 * 1024;
+/// Bytes that are read for them, if a line ends there: behind lines that are too long others may come that tell more.
+const READ: usize = 16 << 20;
 /// A format must parse one line in this many. Formats are too particular to fit by chance, and what starts a server
 /// writes other lines first.
 const ONE_IN: u32 = 10;
@@ -93,10 +96,12 @@ pub enum ProbeError {
         path: PathBuf,
     },
     /// It is no text.
-    #[error("{}: is binary, not a log of lines; leave it out", path.display())]
+    #[error("{}: is binary, not a log of lines; {}", path.display(), hint.unwrap_or("leave it out"))]
     Binary {
         /// The file.
         path: PathBuf,
+        /// What it is, and what to do.
+        hint: Option<&'static str>,
     },
     /// An archive ends or breaks before its first line does.
     #[error("{}: the archive breaks off before its first line ends ({error}); copy the file again", path.display())]
@@ -107,10 +112,7 @@ pub enum ProbeError {
         error: io::Error,
     },
     /// No format fits.
-    #[error(
-        "{}: its format is unknown: {}. It begins: {sample}; if it is an access log, set `format` for its source",
-        path.display(), tried(scores)
-    )]
+    #[error("{}: its format is unknown: {}. It begins: {sample}{}", path.display(), why(*hint, scores), otherwise(*hint))]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -118,6 +120,8 @@ pub enum ProbeError {
         scores: Vec<Score>,
         /// The first line, shortened and escaped.
         sample: String,
+        /// What it is, and what to do.
+        hint: Option<&'static str>,
     },
     /// The format that the options name does not fit.
     #[error(
@@ -135,6 +139,14 @@ pub enum ProbeError {
     /// The format that the options ask for does not exist, or the one they describe cannot be.
     #[error("{0}")]
     Options(String),
+}
+
+fn why(hint: Option<&str>, scores: &[Score]) -> String {
+    hint.map_or_else(|| tried(scores), str::to_owned)
+}
+
+fn otherwise(hint: Option<&str>) -> &'static str {
+    if hint.is_some() { "" } else { "; if it is an access log, set `format` for its source" }
 }
 
 /// Formats that an error message speaks of.
@@ -158,14 +170,24 @@ pub fn probe(path: &Path, options: &SourceOptions) -> Result<Probe, ProbeError> 
     probe_as(path, options, Mode::Once)
 }
 
+/// Detects the format of what stands in a file from byte `offset` (decompressed) on: where its format seems to change.
+pub fn probe_at(path: &Path, offset: u64, options: &SourceOptions) -> Result<Probe, ProbeError> {
+    probe_from(path, offset, options, Mode::Once)
+}
+
 /// [`probe`]; in a file that is followed, a last line without a line end does not count yet.
 pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Result<Probe, ProbeError> {
+    probe_from(path, 0, options, mode)
+}
+
+fn probe_from(path: &Path, offset: u64, options: &SourceOptions, mode: Mode) -> Result<Probe, ProbeError> {
     let candidates = candidates(options).map_err(ProbeError::Options)?;
     let is_given = options.format.is_some();
     let unreadable = |error| ProbeError::Unreadable { path: path.to_owned(), error };
     let mut input = Input::open(path).map_err(unreadable)?;
     let size = input.metadata().map_err(unreadable)?.len();
     let compression = input.compression();
+    input.skip_to(0, offset).map_err(unreadable)?;
     let head = head(&mut input).map_err(|error| match compression {
         Compression::None => unreadable(error),
         _ => ProbeError::Truncated { path: path.to_owned(), error },
@@ -178,7 +200,7 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
     let mut fits: Vec<_> = candidates.iter().map(|format| fit(format, &lines)).collect();
     for wrapper in WRAPPERS.iter().filter(|_| !is_given) {
         let arena = Bump::new();
-        let opened = lines.iter().filter(|line| (wrapper.open)(line, &arena).is_ok()).count();
+        let opened = lines.iter().filter(|line| is_wrapped(wrapper, line, &arena)).count();
         if opened * ONE_IN as usize >= lines.len() {
             fits.extend(candidates.iter().map(|format| fit(&wrapped(*wrapper, format.clone()), &lines)));
         }
@@ -204,20 +226,21 @@ pub(crate) fn probe_as(path: &Path, options: &SourceOptions, mode: Mode) -> Resu
             let (path, format) = (path.to_owned(), score.format);
             Ok(Probe { path, format, compression, size, first_ts, default_lateness, scores })
         }
-        _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned() }),
+        _ if is_binary(&head) => Err(ProbeError::Binary { path: path.to_owned(), hint: hint(&head) }),
         _ if is_given => Err(ProbeError::OtherFormat { path: path.to_owned(), scores, sample: sample() }),
-        _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: sample() }),
+        _ => Err(ProbeError::Unknown { path: path.to_owned(), scores, sample: sample(), hint: hint(&head) }),
     }
 }
 
-/// The first bytes: as many as are looked at, and on to the end of the first line that is no heading. Lines that are too
-/// long to be read are left out, unless there are no others. An error only if there is nothing.
+/// The first bytes: as many as are looked at, and on until as much of that is whole lines. Holes and lines that are too long
+/// to be read are left out, unless there are no others. An error only if there is nothing.
 fn head(input: &mut Input) -> io::Result<Vec<u8>> {
     let (mut head, mut more) = (Vec::new(), Vec::new());
     let mut long: Option<Vec<u8>> = None;
-    let mut in_long = false;
+    let (mut in_long, mut read) = (false, 0);
     loop {
         more.clear();
+        read += BYTES;
         match input.fill(&mut more, BYTES) {
             Ok(0) => break,
             Ok(_) => {}
@@ -230,7 +253,7 @@ fn head(input: &mut Input) -> io::Result<Vec<u8>> {
             in_long = false;
         }
         head.append(&mut more);
-        if has_line(&head) {
+        if is_enough(&head) || read > READ && has_line(&head) {
             break;
         }
         let begin = memchr::memrchr(b'\n', &head).map_or(0, |end| end + 1);
@@ -248,9 +271,19 @@ fn head(input: &mut Input) -> io::Result<Vec<u8>> {
 
 /// Whether a line ends here that is not blank, a hole or a heading.
 fn has_line(bytes: &[u8]) -> bool {
-    let mut lines =
+    telling_lines(bytes).next().is_some()
+}
+
+/// Whether as many lines end here as are looked at, or have as many bytes.
+fn is_enough(bytes: &[u8]) -> bool {
+    let whole = memchr::memrchr(b'\n', bytes).unwrap_or(0);
+    telling_lines(bytes).nth(LINES - 1).is_some() || whole >= BYTES && has_line(bytes)
+}
+
+fn telling_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines =
         memchr::memchr_iter(b'\n', bytes).scan(0, |begin, end| Some(&bytes[std::mem::replace(begin, end + 1)..end]));
-    lines.any(|line| line.iter().find(|b| !matches!(b, 0 | b'\r')).is_some_and(|first| *first != b'#'))
+    lines.filter(|line| line.iter().find(|b| !matches!(b, 0 | b'\r')).is_some_and(|first| *first != b'#'))
 }
 
 /// Lines that are not blank, without what the reader strips too. The last may be cut; it is left out if there are others,
@@ -263,15 +296,25 @@ fn lines(text: &str, last_line_counts: bool) -> impl Iterator<Item = &str> {
     whole.split('\n').map(|line| line.trim_start_matches('\0').trim_end_matches('\r')).filter(|line| !line.is_empty())
 }
 
+fn is_wrapped(wrapper: &Wrapper, line: &str, arena: &Bump) -> bool {
+    matches!((wrapper.open)(line, arena), Ok(_) | Err(RejectReason::Piece))
+}
+
 fn fit(format: &AnyFormat, lines: &[&str]) -> (Score, Option<i64>) {
     let mut score = Score { format: format.name().to_owned(), lines: 0, parsed: 0, exact: 0, unknown: 0, reason: None };
     let mut first_ts = None;
     let arena = Bump::new();
     let mut row = Row::new(&arena);
     let mut format = format.clone();
+    let mut joiner = Joiner::default();
     for line in lines {
         row.clear();
-        let parsed = format.parse(line, &mut row);
+        let taken = format.pieces().map(|(pieces, inner)| (joiner.take(pieces, line.as_bytes(), 0, &arena), inner));
+        let parsed = match taken {
+            None | Some((Taken::Whole, _)) => format.parse(line, &mut row),
+            Some((Taken::Line(line), inner)) => inner.parse(arena.alloc_str(&line.text()), &mut row),
+            Some((Taken::Waits, _)) => continue,
+        };
         if parsed.is_err()
             && let Some(heading) = format.heading(line)
         {
@@ -290,6 +333,10 @@ fn fit(format: &AnyFormat, lines: &[&str]) -> (Score, Option<i64>) {
             }
             Err(reason) => score.reason = score.reason.or(Some(reason)),
         }
+    }
+    if !joiner.is_empty() {
+        score.lines += 1;
+        score.reason = score.reason.or(Some(RejectReason::Piece));
     }
     (score, first_ts)
 }

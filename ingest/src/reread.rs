@@ -69,7 +69,7 @@ impl Reread {
         let mut batches = Vec::new();
         let mut start = 0;
         while start < block.len() {
-            let parsed = self.parser.parse(&block, start, stretch.start);
+            let parsed = self.parser.parse(&block, start..block.len(), stretch.start, true);
             batches.push(parsed.batch.rows);
             start += parsed.length.max(1);
         }

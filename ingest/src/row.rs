@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use bumpalo::Bump;
 
+use crate::formats::Keys;
 use crate::time::TimeCache;
 
 /// A field's text: a part of the line where the bytes can stay as they are, in the batch's arena where they had to change.
@@ -32,6 +33,8 @@ pub struct Row<'a> {
     pub arena: &'a Bump,
     /// Speeds up timestamps; kept from line to line.
     pub times: TimeCache,
+    /// Speeds up JSON; kept from line to line of one format.
+    pub keys: Keys,
 }
 
 /// The texts of a [`Row`].
@@ -79,6 +82,7 @@ impl<'a> Row<'a> {
             extra: Extra::default(),
             arena,
             times: TimeCache::default(),
+            keys: Keys::default(),
         }
     }
 

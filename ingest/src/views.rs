@@ -35,16 +35,23 @@ const MASKS: [u128; INLINE + 1] = {
 pub(crate) struct TextColumns {
     block: Buffer,
     side: Vec<u8>,
-    /// The views of each column, up to its last value. Zero, the view of the empty text, is NULL.
-    columns: Vec<Vec<u128>>,
+    columns: Vec<Column>,
     row: usize,
     capacity: usize,
+}
+
+#[derive(Clone, Default)]
+struct Column {
+    /// Its views up to its last value. Zero, the view of the empty text, is NULL.
+    views: Vec<u128>,
+    /// How many of them are not.
+    values: usize,
 }
 
 impl TextColumns {
     /// `count` empty columns over the text of `block`, for up to `capacity` rows.
     pub(crate) fn new(block: Buffer, count: usize, capacity: usize) -> Self {
-        Self { block, side: Vec::new(), columns: vec![Vec::new(); count], row: 0, capacity }
+        Self { block, side: Vec::new(), columns: vec![Column::default(); count], row: 0, capacity }
     }
 
     /// Ends the row.
@@ -63,7 +70,7 @@ impl TextColumns {
 
     #[inline]
     fn put(&mut self, column: usize, row: usize, view: u128) {
-        let views = &mut self.columns[column];
+        let Column { views, values } = &mut self.columns[column];
         debug_assert!(views.len() <= row, "a value is given once a row");
         if views.len() != row {
             views.reserve_exact(self.capacity - views.len());
@@ -72,12 +79,13 @@ impl TextColumns {
             views.reserve_exact(self.capacity);
         }
         views.push(view);
+        *values += usize::from(view != 0);
     }
 
     /// Gives column `to` the value that `from` was given in the current row; the bytes are shared.
     #[inline]
     pub(crate) fn share(&mut self, from: usize, to: usize) {
-        let view = self.columns[from][self.row];
+        let view = self.columns[from].views[self.row];
         self.put(to, self.row, view);
     }
 
@@ -94,12 +102,13 @@ impl TextColumns {
         let rows = self.row;
         let buffers: Arc<[Buffer]> = Arc::new([self.block, Buffer::from_vec(self.side)]);
         let all_null: ArrayRef = Arc::new(StringViewArray::new_null(rows));
-        let finish = |mut views: Vec<u128>| {
+        let finish = |column: Column| {
+            let Column { mut views, values } = column;
             if views.is_empty() {
                 return all_null.clone();
             }
             views.resize(rows, 0);
-            Arc::new(array(views, &buffers))
+            Arc::new(array(views, values, &buffers))
         };
         self.columns.into_iter().map(finish).collect()
     }
@@ -145,10 +154,10 @@ fn long_view(bytes: &[u8], buffer: u128, at: usize) -> u128 {
     u128::from(at) << 96 | buffer << 64 | u128::from(prefix) << 32 | u128::from(length)
 }
 
-/// An array of these views.
-fn array(views: Vec<u128>, buffers: &Arc<[Buffer]>) -> StringViewArray {
-    let valid = BooleanBuffer::collect_bool(views.len(), |row| views[row] != 0);
-    let nulls = Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0);
+/// An array of these views, of which so many are not NULL.
+fn array(views: Vec<u128>, values: usize, buffers: &Arc<[Buffer]>) -> StringViewArray {
+    let valid = || BooleanBuffer::collect_bool(views.len(), |row| views[row] != 0);
+    let nulls = (values < views.len()).then(|| NullBuffer::new(valid()));
     let views = ScalarBuffer::from(views);
     debug_assert!(StringViewArray::try_new(views.clone(), buffers.clone(), nulls.clone()).is_ok());
     // SAFETY: the module's comment says why each view is UTF-8 and within `buffers`; zero is the view of the empty text.

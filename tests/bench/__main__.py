@@ -9,6 +9,8 @@
   month     200 M lines of 30 days, compressed
   baselines a baseline of a million clients by the hour: close time, bytes a key in memory and on disk
   live      `tripline run`: from the line that settles an alert to the webhook, at 20,000 lines/s
+  idle      `tripline run`: what files that stand still cost; --files 100000 for more of them
+  growing   `tripline run`: how far behind it is at --rate 50000 lines/s over 20 files
   alerts    `tripline run`: 1,000 alerts a minute to a receiver that fails a third of the time: nothing lost, memory flat
 
 Runs that are compared take turns (A B A B ...), held to the same cores; medians, with the least and the most. Every run
@@ -29,13 +31,14 @@ import tempfile
 import alerts
 import baselines
 import compare
+import following
 import live
 import scaling
 import tool
 
 SUITES = {"compare": compare.compare, "overlap": scaling.overlap, "length": scaling.length, "rules": scaling.many_rules,
           "distinct": scaling.distinct, "month": scaling.month, "baselines": baselines.baselines,
-          "live": live.live, "alerts": alerts.alerts}
+          "idle": following.idle, "growing": following.growing, "live": live.live, "alerts": alerts.alerts}
 
 
 def main():
@@ -79,11 +82,12 @@ def arguments():
                         help="distinct: measure once more with this added to the config, such as a memory limit")
     parser.add_argument("--keys", type=positive, default=baselines.KEYS, help="baselines: clients [1000000]")
     parser.add_argument("--hours", type=positive, default=baselines.HOURS, help="baselines: hours of the log [6]")
-    parser.add_argument("--rate", type=positive, default=20_000, help="live, alerts: lines a second [20000]")
+    parser.add_argument("--files", type=positive, default=1_000, help="idle: so many files [1000]")
+    parser.add_argument("--rate", type=positive, default=20_000, help="live, growing, alerts: lines a second [20000]")
     parser.add_argument("--alerts", type=positive, default=1_000, help="alerts: so many a minute [1000]")
     parser.add_argument("--failing", choices=alerts.FAILING, default="outages", help="alerts: how the receiver fails [outages]")
-    parser.add_argument("--seconds", type=positive, default=60, help="live, alerts: how long lines are written, for alerts at least 60 [60]")
-    parser.add_argument("--wait", type=positive, default=200, help="live, alerts: seconds to wait for the last alert [200]")
+    parser.add_argument("--seconds", type=positive, default=60, help="idle, live, growing, alerts: how long it takes, for alerts at least 60 [60]")
+    parser.add_argument("--wait", type=positive, default=200, help="live, growing, alerts: seconds to wait for the last alert [200]")
     options = parser.parse_args()
     for suite in options.suites:
         if suite not in SUITES:

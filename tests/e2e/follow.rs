@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use serde_json::Value;
 use tripline_tests::logs::{at, combined, gz};
-use tripline_tests::program::Process;
+use tripline_tests::program::{Process, bound};
 use tripline_tests::receiver::Receiver;
+use tripline_tests::repository;
 use tripline_tests::site::{Site, firing, terminate};
 
 const CLIENT: &str = "192.0.2.7";
@@ -155,6 +156,62 @@ fn copytruncate_beside() {
     writer.until_read();
     fs::copy(site.logs().join(LOG), site.logs().join(format!("{LOG}.1"))).expect("a copy");
     File::options().write(true).open(site.logs().join(LOG)).and_then(|file| file.set_len(0)).expect("a truncation");
+    writer.append();
+    writer.until_read();
+    writer.check(process);
+}
+
+/// What was there before the source was followed for the first time does not count; all that comes later does, also what
+/// comes between a stop and a start.
+#[test]
+fn from_the_end() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    site.edit_config("path = \"logs\"", "path = \"logs\"\nstart = \"end\"");
+    let before: String =
+        (0..50).map(|i| combined(at(9 * 3600 + i), CLIENT, &format!("GET /before/{i}"), 200)).collect();
+    site.append(LOG, before);
+    let mut writer = Writer::new(&site, &receiver);
+    let process = site.run();
+    process.wait_to_say("from its end");
+    // (as long as the log is quiet, too)
+    terminate(process);
+    writer.append();
+    let process = site.run();
+    writer.append();
+    writer.until_read();
+    writer.check(process);
+}
+
+/// A log that may not be read is told of, and read from where it was read when it may be.
+#[test]
+fn permission_that_is_denied_and_later_granted() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    let mut writer = Writer::new(&site, &receiver);
+    let log = site.logs().join(LOG);
+    let may = |mode| fs::set_permissions(&log, fs::Permissions::from_mode(mode)).expect("permissions");
+    let run = || {
+        let process = Process::start(bound(&repository::program()).args(["run", "-c", "tripline.toml"]), site.path());
+        process.wait_to_say("starting");
+        process
+    };
+    writer.append();
+    may(0o000);
+    let process = run();
+    process.wait_to_say("permission denied");
+    may(0o644);
+    writer.append();
+    writer.until_read();
+    // What is open stays open.
+    may(0o000);
+    writer.append();
+    writer.until_read();
+    terminate(process);
+    writer.append();
+    let process = run();
+    process.wait_to_say("ermission denied");
+    may(0o644);
     writer.append();
     writer.until_read();
     writer.check(process);

@@ -44,3 +44,39 @@ fn a_directory_of_many_formats_and_a_layout_of_ones_own() {
     assert!(row["query"] == "b" && row["duration_ms"] == 250.0, "{row}");
     assert!(tripline!("parse", &own, "--log-format", "$status").with_code(2).stderr.contains("it has no time"));
 }
+
+#[test]
+fn what_newcomers_bring() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("writes");
+    write("a.log", format!("{LINE}\n").repeat(3).as_bytes());
+    let json = r#"{"time_iso8601":"2024-03-05T10:00:00Z","remote_addr":"198.51.100.9","request":"GET /b HTTP/1.1","status":200}"#;
+    write("changed.log", (format!("{LINE}\n").repeat(120) + &format!("{json}\n").repeat(30)).as_bytes());
+    write("error.log", b"2024/03/05 10:15:16 [error] 31#31: *3 open() failed\n");
+    write("list.json", b"[\n {\n  \"httpRequest\": {\n");
+    write("packed.log.xz", b"\xFD7zXZ\0\0\x04\xE6\xD6\xB4\x46");
+
+    // A directory: a line a file, and what is no access log is called what it is.
+    let listed = tripline!("formats", "detect", dir.path()).with_code(0).stdout;
+    for part in [
+        "a.log: combined\n",
+        "changed.log: combined\n",
+        "an error log",
+        "jq -c '.[]'",
+        "packed.log.xz: is binary",
+        "unpack it",
+    ] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
+    // A file whose format changes: where, and to which.
+    let changed = dir.path().join("changed.log");
+    let found = tripline!("formats", "detect", &changed).with_code(0).stdout;
+    let at = (LINE.len() + 1) * 120;
+    for part in [format!("at byte {at}"), "150 lines, 120 requests".to_owned(), "nginx_json fits better".to_owned()] {
+        assert!(found.contains(&part), "{part}: {found}");
+    }
+    let output = tripline!("parse", &changed).with_code(0);
+    assert_eq!(output.json().len(), 120);
+    assert!(output.stderr.contains("30 of 150 lines are no requests in its format, combined"), "{}", output.stderr);
+    assert!(tripline!("formats", "detect", dir.path().join("nosuch")).with_code(2).stderr.contains("no such file"));
+}

@@ -18,6 +18,7 @@ mod history;
 mod kills;
 mod layers;
 mod logging;
+mod logrotate;
 mod lookups;
 mod metrics;
 mod networks;

@@ -1,9 +1,12 @@
 //! The state directory in trouble: a full disk stops reading, not the program; damage costs what it has hit.
 
 use std::fs;
+use std::process::Command;
 
 use tripline_tests::logs::{at, combined};
+use tripline_tests::program::Process;
 use tripline_tests::receiver::{Message, Receiver};
+use tripline_tests::repository;
 use tripline_tests::site::{Site, firing, terminate};
 
 const CLIENT: &str = "192.0.2.7";
@@ -44,6 +47,44 @@ fn a_full_disk_before_a_segment() {
 #[test]
 fn a_full_disk_in_the_transaction() {
     full_for_a_while("before-commit:full:2");
+}
+
+/// On a file system of its own, which really is full; in a namespace, so that nobody else sees it.
+#[test]
+fn a_disk_that_is_full() {
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    fs::create_dir(site.path().join("state")).expect("a folder");
+    let mut may = Command::new("unshare");
+    may.args(["-rm", "mount", "-t", "tmpfs", "tmpfs"]).arg(site.path().join("state"));
+    if !may.output().is_ok_and(|output| output.status.success()) {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must allow namespaces (unshare -rm)");
+        eprintln!("skipped: this user may not mount in a namespace");
+        return;
+    }
+    let script = "mount -t tmpfs -o size=3m tmpfs state && exec \"$0\" run -c tripline.toml";
+    let mut command = Command::new("unshare");
+    let process = Process::start(command.args(["-rm", "sh", "-c", script]).arg(repository::program()), site.path());
+    process.wait_to_say("starting");
+    site.append("access.log", lines(9, 0..100));
+    site.mark(&receiver, "access.log", "before", at(9 * 3600 + 200));
+    let seen = format!("/proc/{}/root{}/state/filler", process.pid(), site.path().display());
+    let full = fs::File::create(&seen).and_then(|mut file| while_there_is_room(&mut file));
+    assert_eq!(full.map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
+    site.append("access.log", lines(9, 300..3_000));
+    process.wait_to_say("reading stops until the state can be written");
+    site.append("access.log", lines(11, 0..1));
+    fs::remove_file(&seen).expect("the file that fills the disk");
+    process.wait_to_say("reading goes on");
+    assert_eq!(alert(&receiver, 0).alert()["values"]["paths"], 2_800);
+    terminate(process);
+}
+
+fn while_there_is_room(file: &mut fs::File) -> std::io::Result<()> {
+    use std::io::Write as _;
+    loop {
+        file.write_all(&[b'x'; 1_000])?;
+    }
 }
 
 /// An operator may stop the program, free space, and start it again.

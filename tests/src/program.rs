@@ -25,6 +25,17 @@ macro_rules! tripline {
     };
 }
 
+/// A program whom permissions bind: root reads what it may not, unless that right is taken from it.
+pub fn bound(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.arg("--bounding-set=-dac_override,-dac_read_search").arg(program);
+    command
+}
+
 /// How a program ended, and what it said.
 #[derive(Debug)]
 pub struct Output {
@@ -110,6 +121,11 @@ impl Process {
         let end = Arc::clone(&ended);
         thread::spawn(move || end.push(child.wait().expect("the program's end")));
         Self { pid, ended, stdout: Some(stdout), stderr, reader: Some(reader) }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Sends a signal, such as `TERM`.

@@ -4,8 +4,9 @@
 //! gives it.
 //!
 //! `TRIPLINE_SEEDS=1000 TRIPLINE_KILLS=20` for longer; `TRIPLINE_SEED=17` runs that seed alone (the writer does the same
-//! then; when the program looks is up to the machine).
+//! then; when the program looks is up to the machine, but not so in [`direct`]).
 
+mod direct;
 mod ledger;
 mod scene;
 mod stream;
@@ -21,8 +22,9 @@ use scene::Scene;
 use tripline_tests::random::{Random, number};
 use writer::Writer;
 
-const SEEDS: u64 = 50;
-const KILLS: u64 = 5;
+/// How much is tortured by default: seeds, and kills each.
+const PROCESSES: (u64, u64) = (50, 5);
+const DIRECT: (u64, u64) = (300, 20);
 /// Seeds at a time: half of a seed's time is waiting.
 const THREADS: usize = 3;
 
@@ -35,6 +37,7 @@ const PATIENCE: u64 = 800;
 /// What all seeds together showed.
 #[derive(Default)]
 struct Summary {
+    test: &'static str,
     seeds: u64,
     kills: u64,
     at_steps: u64,
@@ -46,12 +49,21 @@ struct Summary {
 
 #[test]
 fn every_line_once() {
-    let kills = number("TRIPLINE_KILLS", KILLS);
+    run_all("every_line_once", PROCESSES, torture);
+}
+
+#[test]
+fn every_line_once_without_processes() {
+    run_all("every_line_once_without_processes", DIRECT, direct::torture);
+}
+
+fn run_all(test: &'static str, (seeds, kills): (u64, u64), torture: fn(u64, u64) -> Run) {
+    let kills = number("TRIPLINE_KILLS", kills);
     let first = number("TRIPLINE_SEED", 0);
-    let seeds = if first > 0 { 1 } else { number("TRIPLINE_SEEDS", SEEDS) };
+    let seeds = if first > 0 { 1 } else { number("TRIPLINE_SEEDS", seeds) };
     let first = first.max(number("TRIPLINE_FIRST_SEED", 1));
     let next = AtomicU64::new(first);
-    let summary = Mutex::new(Summary::default());
+    let summary = Mutex::new(Summary { test, ..Summary::default() });
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -109,7 +121,8 @@ impl Summary {
 
     fn fail(&mut self, seed: u64, kills: u64, what: &str) {
         self.failures.push(format!(
-            "seed {seed}: {what}\n  again: TRIPLINE_SEED={seed} TRIPLINE_KILLS={kills} cargo test -p tripline-tests --test torture -- --nocapture"
+            "seed {seed}: {what}\n  again: TRIPLINE_SEED={seed} TRIPLINE_KILLS={kills} cargo test -p tripline-tests --test torture -- --nocapture --exact {}",
+            self.test
         ));
         eprintln!("{}", self.failures.last().expect("it was just told"));
     }

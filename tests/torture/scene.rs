@@ -1,14 +1,12 @@
 //! `tripline run` over the writer's folder: started, stopped, killed; and what it has to show in the end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tripline_tests::journal::DEADLINE;
 use tripline_tests::logs::{at, combined};
-use tripline_tests::program::Process;
+use tripline_tests::program::{Process, bound};
 use tripline_tests::receiver::{Message, Receiver};
 use tripline_tests::site::{Site, terminate};
 
@@ -78,7 +76,7 @@ impl Scene {
     /// Starts the program, without root's right to read everything.
     pub fn start(&self, failpoint: Option<&str>) -> Process {
         let process = Process::start(
-            bound(tripline_tests::repository::program().as_ref())
+            bound(&tripline_tests::repository::program())
                 .args(["run", "-c", "tripline.toml"])
                 .env("RUST_LOG", "info")
                 .envs(failpoint.map(|f| ("TRIPLINE_FAILPOINT", f))),
@@ -202,19 +200,8 @@ fn ids(messages: &[Message], kind: &str) -> Vec<String> {
 }
 
 /// `/t/STREAM/NUMBER/STAMP` with the right stamp.
-fn name(path: &str, salt: u64) -> Option<Name> {
+pub fn name(path: &str, salt: u64) -> Option<Name> {
     let mut parts = path.strip_prefix("/t/")?.split('/');
     let name = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     (parts.next()? == stamp(salt, name)).then_some(name)
-}
-
-/// Root reads what it may not, unless that right is taken from it.
-fn bound(program: &Path) -> Command {
-    let setpriv = Path::new("/usr/bin/setpriv");
-    if !setpriv.exists() {
-        return Command::new(program);
-    }
-    let mut command = Command::new(setpriv);
-    command.arg("--bounding-set=-dac_override,-dac_read_search").arg(program);
-    command
 }

@@ -1,18 +1,25 @@
 //! `tripline formats`: the formats that there are, and why a file is taken for one of them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use arrow::json::LineDelimitedWriter;
 use clap::Subcommand;
-use tripline_ingest::{LogReader, Mode, Probe, ProbeError, Score, SourceOptions, formats};
+use tripline_ingest::{
+    LogReader, Mode, Probe, ProbeError, Reject, Score, SourceOptions, discover, formats, probe, probe_at,
+};
 
 use super::Outcome;
-use super::output::{PlainJson, plain};
+use super::output::{PlainJson, plain, thousands};
+use super::scan::patterns;
 use crate::config::Config;
 
 /// Formats whose fit is shown, where many do not fit at all.
 const SHOWN: usize = 8;
+/// Decompressed bytes of a file that are read to see whether all of it is in its format.
+const READ: u64 = 1 << 30;
 
 /// Arguments of `formats`.
 #[derive(Debug, clap::Args)]
@@ -23,42 +30,77 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what format files are in, how well others fit and why not, and show a line as it is read
-    Detect {
-        /// Files
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<std::path::PathBuf>,
-    },
+    /// Say what format files are in, how well others fit and why not, show a line as it is read, and what does not fit further on
+    Detect(Detect),
+}
+
+#[derive(Debug, clap::Args)]
+struct Detect {
+    /// Files; of directories and globs, one line a file
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// The config, whose sources say how the files that belong to them are read
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn main(args: &Args) -> Result<Outcome> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let Some(Command::Detect { files }) = &args.command else {
-        list(&mut out)?;
-        out.flush()?;
-        return Ok(Outcome::Done);
+    let outcome = match &args.command {
+        None => list(&mut out).map(|()| Outcome::Done)?,
+        Some(Command::Detect(args)) => detect(&mut out, args)?,
+    };
+    out.flush()?;
+    Ok(outcome)
+}
+
+fn detect(out: &mut impl Write, args: &Detect) -> Result<Outcome> {
+    let config = match &args.config {
+        Some(path) => Config::read(path, std::env::vars())?,
+        None => Config::default(),
     };
     let mut outcome = Outcome::Done;
-    for file in files {
-        let options = Config::default().options_for(&file.display().to_string()).map_err(anyhow::Error::msg)?;
-        match tripline_ingest::probe(file, &options) {
-            Ok(probe) => {
-                writeln!(out, "{}: {}", file.display(), probe.format)?;
-                scores(&mut out, &probe.scores)?;
-                sample(&mut out, &probe, &options)?;
-            }
-            Err(error) => {
-                outcome = Outcome::Incomplete;
-                writeln!(out, "{}", plain(&error.to_string(), 1000))?;
-                if let ProbeError::Unknown { scores: found, .. } = &error {
-                    scores(&mut out, found)?;
+    for (pattern, options) in patterns(&args.paths, &config)? {
+        let found = discover(&pattern);
+        for problem in &found.problems {
+            outcome = Outcome::Incomplete;
+            eprintln!("warning: {}", plain(&problem.to_string(), 1000));
+        }
+        if found.files.is_empty() && found.problems.is_empty() {
+            bail!("there is no file in {pattern}");
+        }
+        let is_file = Path::new(&pattern).is_file();
+        for file in &found.files {
+            match (probe(file, &options), is_file) {
+                (Ok(probe), true) => {
+                    writeln!(out, "{}: {}", name(file), probe.format)?;
+                    scores(out, &probe.scores)?;
+                    contents(out, &probe, &options)?;
+                }
+                (Ok(probe), false) => in_short(out, &probe)?,
+                (Err(error), _) => {
+                    // (what is met in a directory may well be no log)
+                    outcome = if is_file { Outcome::Incomplete } else { outcome };
+                    writeln!(out, "{}", plain(&error.to_string(), 1000))?;
+                    if let (ProbeError::Unknown { scores: found, .. }, true) = (&error, is_file) {
+                        scores(out, found)?;
+                    }
                 }
             }
         }
     }
-    out.flush()?;
     Ok(outcome)
+}
+
+fn name(path: &Path) -> String {
+    plain(&path.display().to_string(), 1000)
+}
+
+fn in_short(out: &mut impl Write, probe: &Probe) -> io::Result<()> {
+    let best = probe.scores.first().filter(|best| best.parsed < best.lines);
+    let but = best.map_or(String::new(), |best| format!(" ({} of the first {} lines)", best.parsed, best.lines));
+    writeln!(out, "{}: {}{but}", name(&probe.path), probe.format)
 }
 
 fn list(out: &mut impl Write) -> io::Result<()> {
@@ -85,14 +127,46 @@ fn scores(out: &mut impl Write, scores: &[Score]) -> io::Result<()> {
     }
 }
 
-/// The first row.
-fn sample(out: &mut impl Write, probe: &Probe, options: &SourceOptions) -> Result<()> {
+/// The first row, and what in the whole file is none.
+fn contents(out: &mut impl Write, probe: &Probe, options: &SourceOptions) -> Result<()> {
     let mut reader = LogReader::open(probe, options, Mode::Once)?;
-    while let Some(batch) = reader.next_batch()? {
-        if batch.rows.num_rows() > 0 {
+    let (mut rows, mut lines, mut bytes) = (0, 0, 0);
+    let mut reasons = BTreeMap::new();
+    let mut first: Option<Reject> = None;
+    while bytes < READ
+        && let Some(batch) = reader.next_batch()?
+    {
+        if rows == 0 && batch.rows.num_rows() > 0 {
             LineDelimitedWriter::new(PlainJson(&mut *out)).write(&batch.rows.slice(0, 1))?;
-            break;
+        }
+        (rows, lines, bytes) = (rows + batch.rows.num_rows() as u64, lines + batch.lines, bytes + batch.bytes);
+        for reject in batch.rejects {
+            *reasons.entry(reject.reason).or_insert(0) += 1;
+            first.get_or_insert(reject);
         }
     }
+    let part = if bytes >= READ { "the first GiB" } else { "the whole file" };
+    let reasons: Vec<_> = reasons.iter().map(|(reason, n)| format!("{}: {reason}", thousands(*n))).collect();
+    writeln!(
+        out,
+        "  {part}: {} lines, {} requests; not read: {}",
+        thousands(lines),
+        thousands(rows),
+        none_or(&reasons)
+    )?;
+    let Some(first) = first else { return Ok(()) };
+    writeln!(out, "  the first that is not read, at byte {}: {}", first.offset, plain(&first.line, 200))?;
+    match probe_at(&probe.path, first.offset, &SourceOptions { format: None, ..options.clone() }) {
+        Ok(there) if there.format != probe.format => {
+            writeln!(out, "  from there on, {} fits better; a file has one format: {ADVICE}", there.format)?;
+        }
+        _ => {}
+    }
     Ok(())
+}
+
+const ADVICE: &str = "rotate it when the format changes, or split it there";
+
+fn none_or(reasons: &[String]) -> String {
+    if reasons.is_empty() { "none".to_owned() } else { reasons.join("; ") }
 }

@@ -99,8 +99,8 @@ pub fn main(args: &Args) -> Result<Outcome> {
     for (reason, n) in &summary.rejects {
         eprintln!("  {}: {reason}", thousands(*n));
     }
-    for problem in &summary.problems {
-        eprintln!("warning: {problem}");
+    for problem in summary.warnings.iter().chain(&summary.problems) {
+        eprintln!("warning: {}", plain(problem, 1000));
     }
     Ok(if !problems.iter().any(|p| p.is_named_in(&args.paths)) && summary.problems.is_empty() {
         Outcome::Done

@@ -48,6 +48,7 @@ pub fn render(scanned: &ScanSummary, exceptions: &Exceptions, time: Duration) ->
         (c.blank_lines, "lines were blank"),
         (c.other_layer, "requests are logged by the layer that counts for their host, too: here they do not count"),
         (c.heading_lines, "lines were headings or comments"),
+        (c.pieces, "lines were pieces of longer ones, which were put together"),
     ];
     for (n, what) in counted.into_iter().filter(|(n, _)| *n > 0) {
         let _ = writeln!(text, "note      {} {what}", thousands(n));

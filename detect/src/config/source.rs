@@ -51,9 +51,23 @@ pub struct Source {
     pub interval: Option<String>,
     /// How late lines may come within a file, such as `30s`; the format's own default otherwise.
     pub lateness: Option<String>,
+    /// Where files are read from that are there when this source is followed for the first time. Later ones are read whole.
+    #[serde(default)]
+    pub start: Start,
     /// How long it may write nothing before that is an alert, such as `15m`; `off`: for ever.
     #[serde(default = "silent_after")]
     pub silent_after: String,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// With the first line.
+    #[default]
+    Beginning,
+    /// With what is written from now on.
+    End,
 }
 
 /// How lines arrive.

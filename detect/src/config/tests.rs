@@ -57,6 +57,14 @@ fn silence_is_a_duration_or_off() {
 }
 
 #[test]
+fn a_source_is_read_from_its_beginning_or_its_end() {
+    let start = |text: &str| parse(&format!("[[source]]\npath = \"x\"\n{text}\n"), &[]);
+    assert_eq!(start("").unwrap().sources[0].start, Start::Beginning);
+    assert_eq!(start("start = \"end\"").unwrap().sources[0].start, Start::End);
+    assert!(start("start = \"now\"").unwrap_err().to_string().contains("tripline.toml:3:9"));
+}
+
+#[test]
 fn history_is_bounded_in_age_and_size() {
     let config = parse("[history]\ndir = \"h\"\n", &[]).unwrap().history;
     assert_eq!((config.keep, config.max_bytes), (30 * 86_400_000_000, 50_000_000_000));

@@ -18,6 +18,8 @@ pub struct SourceCounts {
     pub other_layer: u64,
     /// Requests that came too late for at least one window.
     pub late: u64,
+    /// How often a file was truncated under way: lines may be lost.
+    pub truncations: u64,
     /// Files that are followed.
     pub files: u64,
     /// Files with lines that are not read yet.
@@ -77,10 +79,15 @@ impl Counts {
         }
     }
 
-    /// How the files stand.
-    pub fn files(&mut self, files: &[FileStatus]) {
+    /// How the files stand, and how many were truncated by source.
+    pub fn files(&mut self, files: &[FileStatus], truncations: &[u64]) {
         for source in self.sources.values_mut() {
-            (source.files, source.unread) = (0, 0);
+            (source.files, source.unread, source.truncations) = (0, 0, 0);
+        }
+        for (number, count) in truncations.iter().enumerate() {
+            if let Some(source) = self.source(number) {
+                source.truncations += count;
+            }
         }
         for file in files {
             if let Some(source) = self.source(file.source) {

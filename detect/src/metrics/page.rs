@@ -138,6 +138,8 @@ impl Scrape {
             each(|s| s.other_layer),
         )?;
         page.counter("tripline_source_late_requests", "Requests too late for a window of theirs", each(|s| s.late))?;
+        let help = "Truncations of followed files: lines may be lost";
+        page.counter("tripline_source_truncations", help, each(|s| s.truncations))?;
         page.gauge("tripline_source_files", "Files that are followed", each(|s| s.files))?;
         page.gauge("tripline_source_unread_files", "Files with lines that are not read yet", each(|s| s.unread))?;
         let lag = counts.sources.iter().filter_map(|(path, source)| {

@@ -18,6 +18,7 @@ fn scrape() -> Scrape {
             rejects: 2,
             other_layer: 4,
             late: 1,
+            truncations: 6,
             files: 3,
             unread: 1,
             newest: Some(97 * SECOND),

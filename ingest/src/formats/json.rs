@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::field::{Decode, Found, Meaning};
 use super::json_scan::{Members, NotJson, Value};
+use super::keys::Keys;
 use super::{Format, Line};
 use crate::reject::RejectReason;
 use crate::row::Row;
@@ -47,27 +48,52 @@ pub(super) fn parse<'a>(
     decode: Decode,
 ) -> Result<(), RejectReason> {
     let mut found = Found::by_name(decode);
-    read(&mut found, line, "", 0, meaning, row).map_err(|NotJson| RejectReason::NotJson)?;
+    let mut keys = std::mem::take(&mut row.keys);
+    let read = outermost(&mut found, line, &mut keys, meaning, row);
+    row.keys = keys;
+    read.map_err(|NotJson| RejectReason::NotJson)?;
     found.fill(row)
 }
 
-fn read<'a>(
+fn outermost<'a>(
     found: &mut Found<'a, 'a>,
-    object: &'a str,
-    prefix: &'a str,
+    line: &'a str,
+    keys: &mut Keys,
+    meaning: &impl Fn(&str) -> Meaning,
+    row: &mut Row<'a>,
+) -> Result<(), NotJson> {
+    let mut members = Members::of(line, row.arena)?;
+    for place in 0.. {
+        let Some((key, value, is_expected)) = members.member_like(keys.expected(place))? else { break };
+        let known = keys.meaning(place).filter(|_| is_expected);
+        let meaning_of_key = known.unwrap_or_else(|| {
+            let means = meaning(key);
+            keys.remember(place, key, means);
+            means
+        });
+        take(found, key, value, meaning_of_key, 0, meaning, row)?;
+    }
+    Ok(())
+}
+
+fn take<'a>(
+    found: &mut Found<'a, 'a>,
+    key: &'a str,
+    value: Value<'a>,
+    means: Meaning,
     depth: usize,
     meaning: &impl Fn(&str) -> Meaning,
     row: &mut Row<'a>,
 ) -> Result<(), NotJson> {
-    let mut members = Members::of(object, row.arena)?;
-    while let Some((key, value)) = members.member()? {
-        let key = if prefix.is_empty() { key } else { row.arena.alloc_str(&format!("{prefix}.{key}")) };
-        match (meaning(key), value) {
-            (Meaning::Open, Value::Nested(inner)) if inner.starts_with('{') && depth < MAX_DEPTH => {
-                read(found, inner, key, depth + 1, meaning, row)?;
+    match (means, value) {
+        (Meaning::Open, Value::Nested(inner)) if inner.starts_with('{') && depth < MAX_DEPTH => {
+            let mut members = Members::of(inner, row.arena)?;
+            while let Some((name, value)) = members.member()? {
+                let key = row.arena.alloc_str(&format!("{key}.{name}"));
+                take(found, key, value, meaning(key), depth + 1, meaning, row)?;
             }
-            (meaning, value) => found.take_in(meaning, key, value, false, row),
         }
+        (means, value) => found.take_in(means, key, value, false, row),
     }
     Ok(())
 }

@@ -46,14 +46,34 @@ impl<'a> Members<'a> {
 
     /// The next member of an object. At its end nothing may follow but blanks.
     pub(super) fn member(&mut self) -> Result<Option<(&'a str, Value<'a>)>, NotJson> {
+        Ok(self.member_like(None)?.map(|(key, value, _)| (key, value)))
+    }
+
+    /// The next member, and whether its key is the expected one, which has no quote and no backslash.
+    #[inline]
+    pub(super) fn member_like(
+        &mut self,
+        expected: Option<&str>,
+    ) -> Result<Option<(&'a str, Value<'a>, bool)>, NotJson> {
         if !self.advance()? {
             return Ok(None);
         }
-        let key = self.string()?;
+        let (start, length) = (self.at + 1, expected.map_or(0, str::len));
+        let end = start + length;
+        let bytes = self.text.as_bytes();
+        let is_expected = expected.is_some_and(|key| {
+            bytes.get(end) == Some(&b'"') && bytes[start - 1] == b'"' && bytes[start..end] == *key.as_bytes()
+        });
+        let key = if is_expected {
+            self.at = end + 1;
+            &self.text[start..end]
+        } else {
+            self.string()?
+        };
         self.skip_blanks();
         self.expect(b':')?;
         self.skip_blanks();
-        Ok(Some((key, self.value()?)))
+        Ok(Some((key, self.value()?, is_expected)))
     }
 
     /// The next element of an array.

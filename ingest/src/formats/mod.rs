@@ -9,7 +9,9 @@ mod field;
 mod handle;
 mod json;
 mod json_scan;
+mod keys;
 mod names;
+mod pieces;
 mod request;
 mod syntax;
 mod template;
@@ -50,7 +52,10 @@ mod w3c;
 use std::time::Duration;
 
 pub use handle::AnyFormat;
-pub(crate) use wrapper::{WRAPPERS, wrapped};
+pub use keys::Keys;
+pub use pieces::Pieces;
+pub(crate) use pieces::{GivenUp, Joiner, Open, Taken};
+pub(crate) use wrapper::{WRAPPERS, Wrapper, wrapped};
 
 use crate::reject::RejectReason;
 use crate::row::Row;
@@ -74,6 +79,11 @@ pub trait Format: Send + Sync {
     /// Reads one line into `row`, which is clear. What has no column goes to `row.extra`; what the format does not know
     /// is counted there: detection takes the format that parses most lines and, among equals, leaves least unknown.
     fn parse<'a>(&self, line: Line<'a>, row: &mut Row<'a>) -> Result<(), RejectReason>;
+
+    /// How long lines are cut, where something cuts them, and the format of lines that are put together again.
+    fn pieces(&self) -> Option<(Pieces, &AnyFormat)> {
+        None
+    }
 
     /// What a line that is no request says about those after it. Asked only where [`Format::parse`] failed.
     fn heading(&self, _line: Line<'_>) -> Option<Heading> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bumpalo::Bump;
 
 use super::json_scan::{Members, NotJson, Value};
+use super::pieces::{self, Pieces};
 use super::{AnyFormat, Format, Heading, Line};
 use crate::reject::RejectReason;
 use crate::row::Row;
@@ -21,16 +22,29 @@ pub(crate) struct Wrapper {
     pub(crate) name: &'static str,
     pub(crate) layout: &'static str,
     pub(crate) open: Open,
+    /// How it cuts long lines.
+    pub(crate) pieces: Option<Pieces>,
 }
 
 /// All wrappers.
 pub(crate) const WRAPPERS: [Wrapper; 3] = [
-    Wrapper { name: "docker", layout: r#"{"log":"LINE\n","stream":"stdout","time":".."}"#, open: docker },
-    Wrapper { name: "cri", layout: "2024-03-05T10:00:00.123456789Z stdout F LINE", open: cri },
+    Wrapper {
+        name: "docker",
+        layout: r#"{"log":"LINE\n","stream":"stdout","time":".."}"#,
+        open: docker,
+        pieces: Some(pieces::DOCKER),
+    },
+    Wrapper {
+        name: "cri",
+        layout: "2024-03-05T10:00:00.123456789Z stdout F LINE",
+        open: cri,
+        pieces: Some(pieces::CRI),
+    },
     Wrapper {
         name: "syslog",
         layout: "Mar  5 10:00:00 host tag[pid]: LINE, or <134>1 2024-03-05T10:00:00Z host app pid id - LINE",
         open: syslog,
+        pieces: None,
     },
 ];
 
@@ -67,6 +81,10 @@ impl Format for Wrapped {
         self.inner.parse(inner, row)
     }
 
+    fn pieces(&self) -> Option<(Pieces, &AnyFormat)> {
+        self.wrapper.pieces.map(|pieces| (pieces, &self.inner))
+    }
+
     fn heading(&self, line: Line<'_>) -> Option<Heading> {
         let arena = Bump::new();
         let line = (self.wrapper.open)(line, &arena).ok()?;
@@ -77,7 +95,7 @@ impl Format for Wrapped {
     }
 }
 
-/// Docker cuts lines at 16 KiB; all pieces but the last lack the line end.
+/// A line that is not cut: the pieces of others are `pieces`' business.
 fn docker<'a>(line: &'a str, arena: &'a Bump) -> Result<&'a str, RejectReason> {
     let mut members = Members::of(line, arena).map_err(|NotJson| RejectReason::NotJson)?;
     let (mut log, mut has_stream) = (None, false);
@@ -169,7 +187,9 @@ fn rfc3164(text: &str) -> Option<&str> {
         time::iso(stamp.as_bytes())?;
         rest
     };
-    let (_host, rest) = rest.split_once(' ')?;
+    // What writes to a socket or to its container's output leaves the host out.
+    let has_host = rest.split_once(' ').is_some_and(|(first, _)| !first.ends_with(':'));
+    let rest = if has_host { rest.split_once(' ')?.1 } else { rest };
     let (tag, text) = rest.split_once(": ")?;
     let is_tag = !tag.is_empty() && !tag.contains([' ', '"', '{']);
     is_tag.then_some(text)
@@ -202,6 +222,7 @@ mod tests {
         for line in [
             "Mar  5 10:00:00 gate nginx: a: b",
             "<190>Mar 15 10:00:00 gate nginx[17]: a: b",
+            "<134>Mar  5 10:00:00 haproxy[8]: a: b",
             "2024-03-05T10:00:00.123+01:00 gate nginx[17]: a: b",
             "<134>1 2024-03-05T10:00:00Z gate nginx 17 - - a: b",
             "<134>1 - - - - - [x@1 k=\"\\\"]\"][y] \u{feff}a: b",

@@ -142,6 +142,12 @@ impl<'b> Scrubber<'b> {
         if self.next >= range.end { line } else { self.look(line, range.end, arena) }
     }
 
+    /// A line that stands nowhere in the block, as it may be kept.
+    pub(crate) fn alone<'a>(&self, line: &'a str, arena: &'a Bump) -> &'a str {
+        let scrubbed = self.privacy.and_then(|privacy| privacy.scrubbed(line));
+        scrubbed.map_or(line, |scrubbed| arena.alloc_str(&scrubbed))
+    }
+
     #[cold]
     fn look<'a>(&mut self, line: &'a str, end: usize, arena: &'a Bump) -> &'a str {
         let Some(privacy) = self.privacy else { return line };

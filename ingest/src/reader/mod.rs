@@ -1,5 +1,7 @@
 //! Reads one log file, batch by batch: once from start to end, or followed as it grows.
 
+mod error;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +10,16 @@ use arrow::buffer::Buffer;
 
 use crate::batch::{Batch, Counters, Parser};
 use crate::block::{BLOCK, Block, Blocks, Kind};
-use crate::formats::{AnyFormat, Heading, named};
+use crate::formats::{AnyFormat, GivenUp, Heading, named};
 use crate::identity::Identity;
 use crate::input::{Bomb, Compression, Input};
-use crate::position::{FileId, HASHED, Position, Trail, birth, hash, key};
+use crate::position::{FileId, Mismatch, Position, Trail, begin_hash, birth, hash, key};
 use crate::probe::Probe;
 use crate::reject::RejectReason;
 use crate::reread::Reread;
 use crate::source::SourceOptions;
+
+pub use error::ReadError;
 
 /// What a file's end means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,72 +30,14 @@ pub enum Mode {
     Follow,
 }
 
-/// Why a file cannot be read, or no further.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It cannot be opened.
-    #[error("{}: cannot be opened: {error}; is it readable for this user?", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Reading failed.
-    #[error("{}: reading failed after {consumed} bytes: {error}; what stands before was read", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Bytes on disk that were read.
-        consumed: u64,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A compressed file ends in the middle.
-    #[error(
-        "{}: the archive breaks off after {consumed} bytes; its whole lines were read, copy the file again for the rest",
-        path.display()
-    )]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Bytes on disk that were read.
-        consumed: u64,
-    },
-    /// A compressed file is damaged.
-    #[error("{}: the archive is damaged after {consumed} bytes ({error}); the lines before were read", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Bytes on disk that were read.
-        consumed: u64,
-        /// What the decoder says.
-        error: io::Error,
-    },
-    /// A compressed file unpacks to far more than a log would.
-    #[error(
-        "{}: set aside after {consumed} bytes: {error}; its lines until there were read. If it is a log, unpack it",
-        path.display()
-    )]
-    Bomb {
-        /// The file.
-        path: PathBuf,
-        /// Bytes on disk that were read.
-        consumed: u64,
-        /// What is wrong.
-        error: io::Error,
-    },
-    /// The file is not the one that the position was taken of.
-    #[error("{}: is not the file that was read before: {what}", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// How one can tell.
-        what: &'static str,
-    },
-    /// The source's options make no sense.
-    #[error("{0}")]
-    Options(String),
+/// A block that is being parsed.
+struct Current {
+    bytes: Buffer,
+    /// Where it begins.
+    offset: u64,
+    /// How much of it was parsed.
+    parsed: usize,
+    is_last: bool,
 }
 
 /// Reads one file.
@@ -110,7 +56,9 @@ pub struct LogReader {
     lateness_us: i64,
     blocks: Blocks,
     /// The block at hand and how much of it was parsed.
-    current: Option<(Buffer, u64, usize)>,
+    current: Option<Current>,
+    /// What follows are rests of lines whose pieces were too many.
+    given_up: GivenUp,
     /// Decompressed bytes up to the last returned batch's end.
     offset: u64,
     trail: Trail,
@@ -172,6 +120,7 @@ impl LogReader {
             lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             blocks: Blocks::new(input, mode, block),
             current: None,
+            given_up: GivenUp::default(),
             offset: 0,
             trail: Trail::default(),
             newest_ts: None,
@@ -206,36 +155,18 @@ impl LogReader {
         if !(same_file || compressed) {
             return Err(changed("another file has its name"));
         }
-        // Where nothing was read, only its birth tells a file from the next one with its inode.
-        if position.offset == 0 && birth(&self.key) != birth(&position.key) {
+        // Where no request was read, only its birth tells a file from the next one with its inode: headings are all alike.
+        if position.first_row.is_none() && birth(&self.key) != birth(&position.key) {
             return Err(changed("another file has its inode"));
         }
-        let input = self.blocks.input_mut();
-        let failed = |error| ReadError::Open { path: position.path.clone(), error };
-        let prefix_len = (position.prefix_len as usize).min(HASHED);
-        let tail_len = (position.tail_len as usize).min(HASHED);
-        let mut prefix = Vec::new();
-        let read = input.fill(&mut prefix, prefix_len).map_err(failed)?;
-        if read < prefix_len || hash(&prefix) != position.prefix_hash {
-            return Err(changed("it begins differently"));
-        }
-        let before_tail = position.offset.saturating_sub(tail_len as u64);
-        let mut tail = match usize::try_from(before_tail).ok().and_then(|at| prefix.get(at..)) {
-            // The tail overlaps the prefix: the file is short.
-            Some(overlap) => overlap.to_vec(),
-            None if input.skip_to(read as u64, before_tail).map_err(failed)? => Vec::new(),
-            None => return Err(changed("it is shorter")),
-        };
-        let missing = tail_len.saturating_sub(tail.len());
-        if input.fill(&mut tail, missing).map_err(failed)? < missing {
-            return Err(changed("it is shorter"));
-        }
-        if hash(&tail) != position.tail_hash {
-            return Err(changed("what was read last has changed"));
-        }
-        self.blocks.resume(position.offset, position.in_long_line, &tail);
+        let trail = position.verify(self.blocks.input_mut()).map_err(|mismatch| match mismatch {
+            Mismatch::Changed(what) => changed(what),
+            Mismatch::Unreadable(error) => ReadError::Open { path: position.path.clone(), error },
+        })?;
+        self.blocks.resume(position.offset, position.in_long_line, trail.tail());
         self.offset = position.offset;
-        self.trail = Trail::new(prefix, tail);
+        self.trail = trail;
+        self.given_up = position.given_up;
         self.newest_ts = position.newest_ts;
         self.first_row = position.first_row;
         Ok(())
@@ -243,27 +174,53 @@ impl LogReader {
 
     /// The next lines; `None` if there are none for now. After an error the file has ended.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
-        if self.current.is_none() {
-            let Some(block) = self.blocks.next().map_err(|error| self.failed(error))? else { return Ok(None) };
-            if block.kind != Kind::Lines {
-                return Ok(Some(self.passed_over(&block)));
+        loop {
+            if self.current.is_none() {
+                let Some(block) = self.blocks.next().map_err(|error| self.failed(error))? else { return Ok(None) };
+                if block.kind != Kind::Lines {
+                    return Ok(Some(self.passed_over(&block)));
+                }
+                let Block { offset, bytes, is_last, .. } = block;
+                self.current = Some(Current { bytes: Buffer::from_vec(bytes), offset, parsed: 0, is_last });
             }
-            self.current = Some((Buffer::from_vec(block.bytes), block.offset, 0));
+            if let Some(batch) = self.parse_current() {
+                return Ok(Some(batch));
+            }
         }
-        Ok(self.parse_current())
     }
 
+    /// The next lines of the block at hand; `None` if what is left of it waits for what follows.
     fn parse_current(&mut self) -> Option<Batch> {
-        let (block, offset, start) = self.current.take()?;
-        let parsed = self.parser.parse(&block, start, offset);
+        let mut current = self.current.take()?;
+        let (start, mut stop) = (current.parsed, current.bytes.len());
+        if !self.given_up.is_none()
+            && let Some((pieces, _)) = self.parser.format.pieces()
+        {
+            let rests = self.given_up.rests(pieces, &current.bytes[start..]);
+            if rests > 0 {
+                return Some(self.pass_over(current, rests));
+            }
+            stop = start + self.given_up.others(pieces, &current.bytes[start..]);
+        }
+        let is_last = current.is_last || stop < current.bytes.len();
+        let parsed = self.parser.parse(&current.bytes, start..stop, current.offset, is_last);
         let end = start + parsed.length;
+        let block = current.bytes.clone();
         self.advance(&block[start..end]);
         self.parsed_with = Arc::clone(&self.parser);
         if let Some((heading, format)) = parsed.heading {
             self.takes_effect(heading, format);
         }
-        if end < block.len() {
-            self.current = Some((block, offset, end));
+        let offset = current.offset;
+        self.given_up.and(parsed.given_up);
+        if parsed.rest_waits {
+            self.blocks.hold(&block[end..]);
+        } else if end < block.len() {
+            current.parsed = end;
+            self.current = Some(current);
+        }
+        if parsed.length == 0 {
+            return None;
         }
         let mut batch = parsed.batch;
         if newest(&batch) > Some(self.latest) {
@@ -271,8 +228,24 @@ impl LogReader {
         }
         batch.newest_before = self.newest_ts;
         self.newest_ts = self.newest_ts.max(newest(&batch));
-        self.first_row = self.first_row.or_else(|| first_offset(&batch));
+        if self.first_row.is_none()
+            && let Some(at) = first_offset(&batch)
+        {
+            self.first_row = Some(at);
+            let from = usize::try_from(at.saturating_sub(offset)).unwrap_or(end).min(end);
+            self.trail.begins(at, &block[from..end]);
+        }
         Some(batch)
+    }
+
+    /// Passes over the next bytes of the block at hand.
+    fn pass_over(&mut self, mut current: Current, length: usize) -> Batch {
+        let (start, end) = (current.parsed, current.parsed + length);
+        let (offset, bytes) = (current.offset + start as u64, current.bytes[start..end].to_vec());
+        current.parsed = end;
+        let is_last = current.is_last;
+        self.current = Some(current).filter(|current| end < current.bytes.len());
+        self.passed_over(&Block { offset, bytes, kind: Kind::LongLine, is_last })
     }
 
     /// A block that holds no lines.
@@ -324,9 +297,14 @@ impl LogReader {
         self.latest = latest;
     }
 
-    /// The first bytes that were read, as many as are hashed for the position.
+    /// The first bytes of the first request and what follows it that were read, as many as are hashed for the position.
     pub(crate) fn prefix(&self) -> &[u8] {
         self.trail.prefix()
+    }
+
+    /// Where they stand.
+    pub(crate) fn prefix_at(&self) -> u64 {
+        self.trail.prefix_at()
     }
 
     /// Where the last returned batch ended.
@@ -342,11 +320,15 @@ impl LogReader {
             compressed: self.blocks.input().compression() != Compression::None,
             offset: self.offset,
             in_long_line: self.current.is_none() && self.blocks.in_long_line(),
+            given_up: self.given_up,
+            prefix_at: self.trail.prefix_at(),
             prefix_len: u32::try_from(prefix.len()).unwrap_or(0),
             prefix_hash: hash(prefix),
+            begin_hash: begin_hash(prefix).unwrap_or(0),
             line_ends: self.trail.line_ends(),
             tail_len: u32::try_from(tail.len()).unwrap_or(0),
             tail_hash: hash(tail),
+            passed_over: 0,
             finished: false,
             overwritten: false,
             format: self.format().to_owned(),
@@ -446,5 +428,7 @@ fn newest(batch: &Batch) -> Option<i64> {
     ts.values().iter().copied().max()
 }
 
+#[cfg(test)]
+mod cut_tests;
 #[cfg(test)]
 mod tests;

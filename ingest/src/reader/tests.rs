@@ -1,5 +1,6 @@
 //! What must hold for any file, however it is cut into blocks and wherever reading goes on.
 
+use crate::position::HASHED;
 use std::io::Write as _;
 
 use arrow::array::RecordBatch;
@@ -26,28 +27,32 @@ fn log() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|lines| lines.into_iter().flat_map(|(line, end)| [line, end.as_bytes().to_vec()].concat()).collect())
 }
 
-fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+pub(super) fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(bytes).expect("writes");
     file
 }
 
 fn open(file: &tempfile::NamedTempFile, mode: Mode, block: usize) -> LogReader {
-    let format = known_format("combined", &SourceOptions::default()).expect("exists");
+    open_as(file, "combined", mode, block)
+}
+
+pub(super) fn open_as(file: &tempfile::NamedTempFile, format: &str, mode: Mode, block: usize) -> LogReader {
+    let format = known_format(format, &SourceOptions::default()).expect("exists");
     LogReader::open_with(file.path(), format, &SourceOptions::default(), mode, 0, block).expect("opens")
 }
 
 /// What a reader gives, put together.
 #[derive(Debug, PartialEq)]
-struct All {
-    rows: RecordBatch,
-    rejects: Vec<Reject>,
-    lines: u64,
-    bytes: u64,
-    counters: Counters,
+pub(super) struct All {
+    pub(super) rows: RecordBatch,
+    pub(super) rejects: Vec<Reject>,
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+    pub(super) counters: Counters,
 }
 
-fn read(reader: &mut LogReader) -> All {
+pub(super) fn read(reader: &mut LogReader) -> All {
     let mut batches = Vec::new();
     while let Some(batch) = reader.next_batch().expect("reads") {
         assert_eq!(batch.rows.schema(), schema());
@@ -56,7 +61,7 @@ fn read(reader: &mut LogReader) -> All {
     all(&batches)
 }
 
-fn all(batches: &[Batch]) -> All {
+pub(super) fn all(batches: &[Batch]) -> All {
     let mut counters = Counters::default();
     for batch in batches {
         counters += batch.counters;

@@ -5,13 +5,12 @@
 //! than what was read is left alone; one that has more goes on where that was read, and takes its position over, unless
 //! the original can still be read on. An archive does so only once the original is gone.
 
-use std::collections::HashMap;
-
 use super::Tailer;
+use super::beginning::Beginning;
 use super::file::Tailed;
 use super::seen::Found;
 use crate::input::Input;
-use crate::position::{FileId, HASHED, Position, hash};
+use crate::position::{FileId, HASHED, Position};
 use crate::reader::{LogReader, ReadError};
 
 /// What a new file is a copy of.
@@ -39,34 +38,20 @@ pub(super) enum Original {
     Gone(usize),
 }
 
-/// A file's first bytes, and the hashes of so many of them.
-struct Beginning<'a> {
-    bytes: &'a [u8],
-    hashes: HashMap<u32, Option<u64>>,
-}
-
-impl Beginning<'_> {
-    fn is_of(&mut self, position: &Position) -> bool {
-        let length = position.prefix_len;
-        let bytes = self.bytes;
-        let hash = *self.hashes.entry(length).or_insert_with(|| bytes.get(..length as usize).map(hash));
-        !position.compressed && position.newest_ts.is_some() && hash == Some(position.prefix_hash)
-    }
-}
-
 impl Tailer {
     /// Which of the files that were read `found` was made of. `plain`: it is not compressed.
     pub(super) fn origin(&self, id: FileId, found: &Found, plain: bool) -> Origin {
         let Ok(mut input) = Input::open(&found.path) else { return Origin::None }; // reading it will tell
-        let mut bytes = Vec::new();
-        let whole = input.fill(&mut bytes, HASHED).is_ok();
-        if bytes.is_empty() {
+        let open = self.files.iter().filter(|file| !file.is_archive());
+        let places = open.clone().map(|file| file.reader.prefix_at()).chain(self.known.places());
+        let mut beginning = Beginning::read(&mut input, places.collect());
+        if beginning.is_empty() {
             return Origin::None;
         }
-        let size = if plain { found.stamp.size() } else { bytes.len() as u64 };
+        let size = plain.then_some(found.stamp.size());
         let mut originals = Vec::new();
-        for file in self.files.iter().filter(|file| !file.is_archive()) {
-            match relation(&input, &bytes, plain.then_some(size), file) {
+        for file in open {
+            match relation(&input, &beginning, size, file) {
                 Relation::Unread if file.at_end => return Origin::Here,
                 Relation::Unread => return Origin::Unread,
                 Relation::Copy if plain || self.is_proved(found, &file.position()) => return Origin::Here,
@@ -74,30 +59,35 @@ impl Tailer {
                 Relation::Longer => originals.push(Original::Open(file.reader.file())),
             }
         }
-        let mut beginning = Beginning { bytes: &bytes, hashes: HashMap::new() };
         // An archive that is still being written may show less than what is hashed.
-        let may_cover = plain || !whole;
-        let covers = |position: &Position| position.file() != id && position.covers(&bytes, size);
-        for position in self.known.resting() {
+        let may_cover = plain || !beginning.is_whole();
+        let covers = |beginning: &mut Beginning, position: &Position| {
+            may_cover && position.file() != id && beginning.is_covered_by(position, size)
+        };
+        for position in self.known.resting_like(&beginning) {
             let is_archive = !plain && beginning.is_of(position) && self.is_proved(found, position);
-            if is_archive || may_cover && covers(position) {
+            if is_archive || covers(&mut beginning, position) {
                 return Origin::Here;
             }
-            if plain && position.is_telling() && size >= position.offset() && beginning.is_of(position) {
+            let is_long_enough = size.is_some_and(|size| size >= position.offset());
+            if is_long_enough && position.is_telling() && beginning.is_of(position) {
                 originals.push(Original::Resting(position.file()));
             }
         }
-        let gone = self.known.gone().iter().enumerate();
-        originals.extend(gone.filter(|(_, position)| beginning.is_of(position)).map(|(at, _)| Original::Gone(at)));
+        for (at, position) in self.known.gone().iter().enumerate() {
+            if beginning.is_of(position) {
+                originals.push(Original::Gone(at));
+            }
+        }
         // (what was cut off at its own end is no copy: what comes next is new)
-        if may_cover && self.known.gone().iter().any(covers) {
+        if self.known.gone().iter().any(|position| covers(&mut beginning, position)) {
             return Origin::Read;
         }
         if originals.is_empty() { Origin::None } else { Origin::Of(originals) }
     }
 
-    /// Whether a file that begins with a position's first bytes is made of the same content. What other logs may begin
-    /// with, too, a hole or a heading, proves nothing: then what was read last must agree as well, as far as can be told.
+    /// Whether a file that begins with a position's first bytes is made of the same content. Bytes without a request, which
+    /// other logs may begin with, too, prove nothing: then what was read last must agree as well, as far as can be told.
     pub(super) fn is_proved(&self, found: &Found, position: &Position) -> bool {
         let there = || Position { path: found.path.clone(), ..position.clone() };
         let resume = || LogReader::resume(&there(), &self.sources[found.source].options);
@@ -116,7 +106,10 @@ impl Tailer {
     /// From now on the copy has it.
     pub(super) fn hand_over(&mut self, original: Original) {
         match original {
-            Original::Open(id) => self.files.retain(|file| file.reader.file() != id),
+            Original::Open(id) => {
+                let given = self.files.extract_if(.., |file| file.reader.file() == id);
+                given.for_each(|file| self.known.touch(&file.position()));
+            }
             Original::Resting(id) => drop(self.known.take(id)),
             Original::Gone(at) => drop(self.known.take_gone(at)),
         }
@@ -136,18 +129,19 @@ enum Relation {
 }
 
 /// `size`: of a file that is not compressed.
-fn relation(input: &Input, bytes: &[u8], size: Option<u64>, original: &Tailed) -> Relation {
+fn relation(input: &Input, beginning: &Beginning, size: Option<u64>, original: &Tailed) -> Relation {
     let read = original.reader.prefix();
     if original.reader.consumed() == 0 || read.is_empty() {
+        let bytes = beginning.at(0);
         let alike = original.reader.input().look_at(0, bytes.len()).is_ok_and(|begin| begin == bytes);
         return if alike { Relation::Unread } else { Relation::Other };
     }
-    if original.reader.newest_ts().is_none() {
+    if original.reader.newest_ts().is_none() || !alike(read, beginning.at(original.reader.prefix_at())) {
         return Relation::Other;
     }
     match size {
-        None if alike(read, bytes) => Relation::Copy,
-        Some(size) if is_copy(input, bytes, size, original) => {
+        None => Relation::Copy,
+        Some(size) if ends_alike(input, size, original) => {
             if size > original.reader.consumed() && original.stands_still().is_some() {
                 Relation::Longer
             } else {
@@ -155,8 +149,8 @@ fn relation(input: &Input, bytes: &[u8], size: Option<u64>, original: &Tailed) -
             }
         }
         // Copied and then truncated, since it was looked at last: the next look finds out, and what the copy is of.
-        Some(_) if alike(read, bytes) && original.has_changed() => Relation::Copy,
-        _ => Relation::Other,
+        Some(_) if original.has_changed() => Relation::Copy,
+        Some(_) => Relation::Other,
     }
 }
 
@@ -166,13 +160,8 @@ fn alike(one: &[u8], other: &[u8]) -> bool {
     common > 0 && one[..common] == other[..common]
 }
 
-/// Whether a file of so many bytes, which begins with `bytes`, agrees with what was read of another one: at its beginning,
-/// and where the shorter of the two ends.
-fn is_copy(input: &Input, bytes: &[u8], size: u64, original: &Tailed) -> bool {
-    let read = original.reader.prefix();
-    if !alike(read, bytes) {
-        return false;
-    }
+/// Whether a file of so many bytes agrees with what was read of another one where the shorter of the two ends.
+fn ends_alike(input: &Input, size: u64, original: &Tailed) -> bool {
     let end = size.min(original.reader.consumed());
     let length = end.min(HASHED as u64);
     let of = |input: &Input| input.look_at(end - length, usize::try_from(length).unwrap_or(0)).ok();

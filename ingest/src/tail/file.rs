@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::seen::Stamp;
@@ -20,16 +21,22 @@ pub(super) struct Tailed {
     source: usize,
     first_ts: i64,
     counters: Counters,
+    /// Lines that begin before it are passed over.
+    from: u64,
     /// Says that the file's content is another now: what was read before is still returned, no more is read.
     truncated: Option<String>,
     /// Since when it has not grown.
     grown_at: Duration,
+    /// When it was last looked at.
+    looked_at: Duration,
     /// Since when it has had no name and has not grown.
     silent: Option<Duration>,
     /// What it looked like when it was last compared with what was read.
     stamp: Option<Stamp>,
     /// The reader's position, once somebody asked: hashing is not free, and most files stand still.
     position: OnceCell<Position>,
+    /// Whether that is stored.
+    is_stored: bool,
 }
 
 /// What a look at an open file shows.
@@ -51,12 +58,25 @@ impl Tailed {
             source,
             first_ts,
             counters,
+            from: 0,
             truncated: None,
             grown_at: now,
+            looked_at: now,
             silent: None,
             stamp: None,
             position: OnceCell::new(),
+            is_stored: false,
         }
+    }
+
+    /// Lines that begin before `from` are passed over.
+    pub(super) fn passing_over(self, from: u64) -> Self {
+        Self { from, ..self }
+    }
+
+    /// Index of the source.
+    pub(super) fn source(&self) -> usize {
+        self.source
     }
 
     pub(super) fn is_archive(&self) -> bool {
@@ -72,11 +92,15 @@ impl Tailed {
         self.reader.reject_after(latest);
         let may_read = self.truncated.is_none() || self.reader.has_pending();
         let batch = if may_read { self.reader.next_batch()? } else { None };
-        let Some(batch) = batch else {
+        let Some(mut batch) = batch else {
             self.at_end = true;
             return Ok(None);
         };
+        if batch.offset < self.from {
+            batch.pass_over(self.from);
+        }
         self.position.take();
+        self.is_stored = false;
         self.counters += batch.counters;
         Ok(Some(TailBatch {
             file: self.reader.key().to_owned(),
@@ -90,7 +114,20 @@ impl Tailed {
 
     pub(super) fn position(&self) -> Position {
         let position = self.position.get_or_init(|| self.reader.position());
-        Position { path: self.reader.path().to_owned(), ..position.clone() }
+        let passed_over = if position.offset() < self.from { self.from } else { 0 };
+        Position { passed_over, ..position.clone() }
+    }
+
+    /// The same if it has changed since the last time; then it is to be stored.
+    pub(super) fn new_position(&mut self) -> Option<Position> {
+        (!std::mem::replace(&mut self.is_stored, true)).then(|| self.position())
+    }
+
+    /// It has another name now; `real`: where it stands, if not there.
+    pub(super) fn renamed(&mut self, path: &Path, real: PathBuf) {
+        self.reader.renamed(path, real);
+        self.position.take();
+        self.is_stored = false;
     }
 
     pub(super) fn status(&self) -> FileStatus {
@@ -133,8 +170,9 @@ impl Tailed {
         // The handle is open: should the system refuse to say how long the file is, reading will tell why.
         let Ok(metadata) = self.reader.input().metadata() else { return Change::None };
         if self.truncated.is_none() {
-            self.truncated = self.find_truncation(&metadata);
+            self.truncated = self.find_truncation(&metadata, now);
         }
+        self.looked_at = now;
         match &self.truncated {
             Some(_) if self.reader.has_pending() => return Change::None,
             Some(text) => return Change::Truncated(text.clone()),
@@ -157,7 +195,7 @@ impl Tailed {
     }
 
     /// What to say if the file does not hold what was read of it any more.
-    fn find_truncation(&mut self, metadata: &Metadata) -> Option<String> {
+    fn find_truncation(&mut self, metadata: &Metadata, now: Duration) -> Option<String> {
         let stamp = Some(Stamp::of(metadata));
         let how = if metadata.len() < self.reader.consumed() {
             "it is shorter than what was read of it"
@@ -171,9 +209,10 @@ impl Tailed {
             bytes => format!("; {bytes} bytes of an unfinished line are lost"),
         };
         Some(format!(
-            "{}: was truncated ({how}){lost}; it is read from its start. Lines written between the last read and the \
-             truncation cannot be had; rotation by renaming loses none",
+            "{}: was truncated ({how}){lost}; it is read from its start. Lines written within the {:.1} s since it was last \
+             looked at and before the truncation can only be had from a copy; rotation by renaming loses none",
             self.reader.path().display(),
+            now.saturating_sub(self.looked_at).as_secs_f64(),
         ))
     }
 }

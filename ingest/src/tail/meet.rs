@@ -136,7 +136,8 @@ impl Tailer {
             Ok(reader) => {
                 self.stuck.remove(&id);
                 let first_ts = position.newest_ts.unwrap_or(i64::MIN);
-                self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
+                let file = Tailed::new(reader, found.source, first_ts, self.now).passing_over(position.passed_over);
+                self.files.push(file);
             }
             Err(ReadError::Changed { .. }) if !is_still(id, &found.path) => self.known.rest(position, &self.seen),
             Err(error @ ReadError::Changed { .. }) => {
@@ -147,7 +148,7 @@ impl Tailer {
             }
             Err(error) => {
                 self.stuck.insert(id, Stuck::now(error.to_string()));
-                self.known.keep(id, position);
+                self.known.keep(position);
             }
         }
     }
@@ -177,10 +178,14 @@ impl Tailer {
         match LogReader::open_generation(&probe, options, Mode::Follow, generation) {
             Ok(reader) if reader.file() != id => {} // something took its name just now
             Ok(reader) => {
-                let text = format!("{}: followed as `{}`", found.path.display(), reader.format());
+                // (shorter: truncated before it could be opened)
+                let from = self.passed_over.remove(&id).filter(|from| *from <= found.stamp.size()).unwrap_or(0);
+                let from = if from > 0 && probe.compression != Compression::None { u64::MAX } else { from };
+                let end = if from > 0 { ", from its end" } else { "" };
+                let text = format!("{}: followed as `{}`{end}", found.path.display(), reader.format());
                 self.notices.push(Notice { level: Level::Info, text });
                 self.stuck.remove(&id);
-                self.files.push(Tailed::new(reader, found.source, probe.first_ts, self.now));
+                self.files.push(Tailed::new(reader, found.source, probe.first_ts, self.now).passing_over(from));
             }
             Err(error) => {
                 self.stuck.insert(id, Stuck::now(error.to_string()));
@@ -233,7 +238,9 @@ impl Tailer {
                 let text = format!("{}: goes on where what it was made of was read", found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });
                 let first_ts = position.newest_ts.unwrap_or(i64::MIN);
-                self.files.push(Tailed::new(reader, found.source, first_ts, self.now));
+                // (what was there at the first look is passed over in a copy, too)
+                let from = self.passed_over.remove(&id).unwrap_or(0).max(position.passed_over);
+                self.files.push(Tailed::new(reader, found.source, first_ts, self.now).passing_over(from));
             }
             Err(ReadError::Changed { .. }) => return false,
             Err(error) => {
@@ -265,7 +272,8 @@ impl Tailer {
                     self.notices.push(Notice { level: Level::Info, text });
                     reader.renamed(&position.path, stray.place);
                     let first_ts = position.newest_ts.unwrap_or(i64::MIN);
-                    self.files.push(Tailed::new(reader, stray.source, first_ts, self.now));
+                    let file = Tailed::new(reader, stray.source, first_ts, self.now).passing_over(position.passed_over);
+                    self.files.push(file);
                 }
                 // It has other content by now.
                 Err(ReadError::Changed { .. }) if is_still(stray.id, &there.path) => {

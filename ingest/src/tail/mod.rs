@@ -2,9 +2,10 @@
 //! could be read.
 //!
 //! Correctness comes from looking: [`Tailer::poll`] lists what each source names and compares it with the files at hand.
-//! A file is its device and inode, confirmed by hashes of its first bytes and of those before the offset; its name may
-//! change. What fails the test is another file, or another generation of the same one, and is read from its start.
+//! A file is its device and inode, confirmed by hashes of its first bytes, from the first request on, and of those before
+//! the offset; its name may change. What fails the test is another file, or another generation of the same one, and is read from its start.
 
+mod beginning;
 mod copies;
 mod file;
 mod known;
@@ -42,6 +43,8 @@ pub struct Source {
     pub pattern: String,
     /// How to read them.
     pub options: SourceOptions,
+    /// What stands in its files before anything of this source was ever followed is passed over.
+    pub from_end: bool,
 }
 
 /// Lines of one of the files.
@@ -106,6 +109,15 @@ impl fmt::Display for Notice {
     }
 }
 
+/// How what is known of files has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New or changed; by their keys, which may have had others before.
+    pub puts: Vec<Position>,
+    /// Keys that have no position any more.
+    pub deletes: Vec<String>,
+}
+
 /// Follows files.
 pub struct Tailer {
     sources: Vec<Source>,
@@ -119,6 +131,10 @@ pub struct Tailer {
     waiting: Vec<FileId>,
     /// Files that look like copies of files that are about to be read.
     copies: Vec<FileId>,
+    /// Files that were truncated since this began, by source.
+    truncations: Vec<u64>,
+    /// How much of a file is passed over, where a source is followed from the end.
+    passed_over: HashMap<FileId, u64>,
     /// Until when files are looked for that lost their names while nobody looked.
     search_until: Duration,
     seen: Arc<Seen>,
@@ -141,9 +157,11 @@ struct Stuck {
 }
 
 impl Tailer {
-    /// Follows `sources`, from `positions` where they are known, else from the files' starts. Looks at nothing yet.
+    /// Follows `sources`, from `positions` where they are known, else from the files' starts, or from the ends of those that
+    /// are there when a source is followed for the first time. Looks at nothing yet.
     pub fn new(sources: Vec<Source>, positions: Vec<Position>) -> Self {
         Self {
+            truncations: vec![0; sources.len()],
             sources,
             files: Vec::new(),
             known: Known::new(positions),
@@ -151,6 +169,7 @@ impl Tailer {
             parked: HashMap::new(),
             waiting: Vec::new(),
             copies: Vec::new(),
+            passed_over: HashMap::new(),
             search_until: Duration::ZERO,
             seen: Arc::default(),
             next_look: None,
@@ -175,6 +194,9 @@ impl Tailer {
             self.check_open_files();
         } else {
             self.seen = Arc::new(Seen::look(&self.sources));
+            if self.next_look.is_none() {
+                self.pass_over();
+            }
             if self.known.sort(&self.seen) || self.next_look.is_none() {
                 self.search_until = now + GRACE;
             }
@@ -190,7 +212,17 @@ impl Tailer {
         std::mem::take(&mut self.notices)
     }
 
+    /// What is there at the very first look at a source, if that is followed from the end.
+    fn pass_over(&mut self) {
+        let known: BTreeSet<usize> =
+            self.known.all().map(|position| seen::source_of(&position.path, &self.sources)).collect();
+        let is_passed = |found: &seen::Found| self.sources[found.source].from_end && !known.contains(&found.source);
+        let files = self.seen.files.iter().filter(|(_, found)| is_passed(found));
+        self.passed_over = files.map(|(id, found)| (*id, found.stamp.size())).collect();
+    }
+
     fn tell_troubles(&mut self) {
+        self.passed_over.retain(|id, _| self.seen.files.contains_key(id));
         self.stuck.retain(|id, _| self.seen.files.contains_key(id));
         self.parked.retain(|id, _| self.seen.files.contains_key(id));
         let stuck = self.stuck.values().filter_map(|stuck| stuck.trouble.as_ref());
@@ -231,9 +263,23 @@ impl Tailer {
         }
     }
 
+    /// What of [`Self::positions`] is new since this was called last. Commit it together with what was derived from the
+    /// batches returned so far.
+    pub fn changes(&mut self) -> Changes {
+        let (mut puts, gone) = self.known.changes();
+        puts.extend(self.files.iter_mut().filter_map(Tailed::new_position));
+        let is_open = |key: &String| self.files.iter().any(|file| file.reader.key() == key);
+        Changes { deletes: gone.into_iter().filter(|key| !is_open(key)).collect(), puts }
+    }
+
     /// How far all files were read. Commit it together with what was derived from the batches returned so far.
     pub fn positions(&self) -> Vec<Position> {
         self.files.iter().map(Tailed::position).chain(self.known.all().cloned()).collect()
+    }
+
+    /// How often files were truncated since this began, by source.
+    pub fn truncations(&self) -> &[u64] {
+        &self.truncations
     }
 
     /// The files that are open, and those with lines that wait until others are read.
@@ -249,17 +295,18 @@ impl Tailer {
             let id = file.reader.file();
             let named = self.seen.files.get(&id);
             if let Some(found) = named
-                && self.seen.paths.get(file.reader.path()) != Some(&id)
+                && self.seen.paths.get(file.reader.path().as_os_str()) != Some(&id)
             {
                 let text = format!("{}: is now {}", file.reader.path().display(), found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });
                 let real = if found.path.is_symlink() { found.path.canonicalize() } else { Ok(PathBuf::new()) };
-                file.reader.renamed(&found.path, real.unwrap_or_default());
+                file.renamed(&found.path, real.unwrap_or_default());
             }
             match file.look(named.is_some(), self.now) {
                 Change::None => at += 1,
                 Change::Truncated(text) => {
                     let file = self.files.swap_remove(at);
+                    self.truncations[file.source()] += 1;
                     // Truncated after it was copied, as a rule: the copy may hold lines that were not read here.
                     self.known.lost(file.position());
                     self.notices.push(Notice { level: Level::Warn, text });

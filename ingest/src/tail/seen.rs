@@ -1,6 +1,7 @@
 //! What the file system shows: the files that the sources name, and those that lost their names while nobody looked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ impl Stamp {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) files: BTreeMap<FileId, Found>,
-    pub(super) paths: BTreeMap<PathBuf, FileId>,
+    pub(super) paths: HashMap<OsString, FileId>,
     pub(super) troubles: BTreeSet<String>,
 }
 
@@ -61,7 +62,7 @@ impl Seen {
                 // What vanished since it was listed is as if it had not been there.
                 let Ok(metadata) = fs::metadata(&path) else { continue };
                 let id = FileId::of(&metadata);
-                seen.paths.insert(path.clone(), id);
+                seen.paths.insert(path.clone().into_os_string(), id);
                 // The first source that names a file is its source, the first name its name.
                 seen.files.entry(id).or_insert(Found { source, path, stamp: Stamp::of(&metadata) });
             }
@@ -72,7 +73,7 @@ impl Seen {
 
 /// Looks for files that were not read to their end and were renamed while nobody looked: where they stood, under any name.
 pub(super) fn strays(gone: &VecDeque<Position>, sources: &[Source]) -> Vec<Stray> {
-    let mut folders: BTreeMap<PathBuf, Vec<(u64, PathBuf)>> = BTreeMap::new();
+    let mut folders: BTreeMap<PathBuf, HashMap<u64, Vec<PathBuf>>> = BTreeMap::new();
     let mut strays = Vec::new();
     for position in gone {
         if position.finished || position.compressed || position.overwritten {
@@ -82,8 +83,7 @@ pub(super) fn strays(gone: &VecDeque<Position>, sources: &[Source]) -> Vec<Stray
         let Some(folder) = stood.parent() else { continue };
         let entries = folders.entry(folder.to_owned()).or_insert_with(|| list(folder));
         let is_it = |path: &&PathBuf| fs::metadata(path).is_ok_and(|found| FileId::of(&found) == position.file());
-        let same = entries.iter().filter(|(ino, _)| *ino == position.file().ino).map(|(_, path)| path);
-        if let Some(place) = same.into_iter().find(is_it) {
+        if let Some(place) = entries.get(&position.file().ino).into_iter().flatten().find(is_it) {
             let source = source_of(&position.path, sources);
             strays.push(Stray { id: position.file(), place: place.clone(), source });
         }
@@ -91,14 +91,19 @@ pub(super) fn strays(gone: &VecDeque<Position>, sources: &[Source]) -> Vec<Stray
     strays
 }
 
-fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
+/// What is in a folder, by inode.
+fn list(folder: &Path) -> HashMap<u64, Vec<PathBuf>> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| (entry.ino(), entry.path())).collect()
+    let mut list: HashMap<u64, Vec<PathBuf>> = HashMap::new();
+    for entry in entries {
+        list.entry(entry.ino()).or_default().push(entry.path());
+    }
+    list
 }
 
 /// The source that names a path, going by the folder below which its files lie.
-fn source_of(path: &Path, sources: &[Source]) -> usize {
+pub(super) fn source_of(path: &Path, sources: &[Source]) -> usize {
     let depth = |source: &Source| {
         let base = glob_base(&source.pattern);
         (path.starts_with(&base) || base == Path::new(".")).then(|| base.components().count())

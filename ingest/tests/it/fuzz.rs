@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use tripline_ingest::SourceOptions;
 use tripline_ingest::formats::{formats, wrappers};
+use tripline_ingest::{SourceOptions, probe};
 
 use crate::invariants;
 
@@ -69,6 +69,22 @@ fn check(format: &str, log: &[u8], cut: usize) {
     invariants::check(&options, log, cut * log.len() / 1000);
 }
 
+/// What fuzzers met that was new to them (`fuzz/corpus`, a folder a format or wrapper).
+#[test]
+fn kept_inputs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let names = formats().iter().map(|format| format.name().to_owned());
+    let mut kept = 0;
+    for name in names.chain(wrappers().map(|(wrapper, _)| format!("{wrapper}+common"))) {
+        for input in fs::read_dir(folder.join(&name)).into_iter().flatten() {
+            let log = fs::read(input.expect("is there").path()).expect("reads");
+            check(&name, &log, log.iter().map(|byte| usize::from(*byte)).sum::<usize>() % 1000);
+            kept += 1;
+        }
+    }
+    assert!(kept > 0, "the corpus is in the repository");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
         std::env::var("TRIPLINE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
@@ -90,9 +106,30 @@ proptest! {
         }
     }
 
+    /// What a file is taken for parses it, in whole or in part; where nothing fits, it is refused.
+    #[test]
+    fn any_file_is_taken_for_something_or_refused(
+        changes in proptest::collection::vec(change(), 0..12),
+        first in any::<prop::sample::Index>(), second in any::<prop::sample::Index>(),
+        more in proptest::collection::vec(any::<u8>(), 0..100), cut in 0..1000_usize,
+    ) {
+        let of = |format: &prop::sample::Index| samples(format.get(formats()).name());
+        let log = [changed(of(&first), &changes), more, of(&second)].concat();
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), &log).expect("writes");
+        if let Ok(found) = probe(file.path(), &SourceOptions::default()) {
+            prop_assert!(found.scores[0].parsed > 0 && found.scores[0].format == found.format);
+            check(&found.format, &log, cut);
+        }
+    }
+
     #[test]
     fn wrapped_lines(changes in proptest::collection::vec(change(), 0..6), cut in 0..1000_usize) {
         let log = b"{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"2024-03-05T10:00:00Z\"}\n\
+            {\"log\":\"192.0.2.1 - - [05/Mar\",\"stream\":\"stdout\",\"time\":\"2024-03-05T10:00:00Z\"}\n\
+            {\"log\":\"/2024:10:00:00 +0000] \\\"GET / HTTP/1.1\\\" 200 5\\n\",\"stream\":\"stdout\"}\n\
+            2024-03-05T10:00:00Z stdout P 192.0.2.1 - - [05/Mar/2024\n2024-03-05T10:00:00Z stderr F else\n\
+            2024-03-05T10:00:00Z stdout F :10:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n\
             2024-03-05T10:00:00Z stdout F 192.0.2.1 - - [05/Mar/2024:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n\
             <134>1 - h a p i [x@1 k=\"v\"] 192.0.2.1 - - [05/Mar/2024:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n";
         for (wrapper, _) in wrappers() {

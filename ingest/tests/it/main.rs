@@ -5,6 +5,8 @@ mod formats;
 mod fuzz;
 mod hostile;
 mod invariants;
+mod pieces;
 mod rows;
 mod tailing;
 mod tailing_odd;
+mod variants;

@@ -1,5 +1,6 @@
 //! Files that are followed: they appear, grow, rotate and vanish, and every line comes exactly once.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tripline_ingest::table::columns;
-use tripline_ingest::{Level, Notice, Position, RejectReason, Source, SourceOptions, Tailer};
+use tripline_ingest::{Changes, Level, Notice, Position, RejectReason, Source, SourceOptions, Tailer};
 
 use crate::hostile::{gzip, line, log};
 use crate::rows::text;
@@ -20,18 +21,20 @@ pub struct Scene {
     /// The paths of the rows that came, with the key of their file.
     pub came: Vec<(String, String)>,
     pub notices: Vec<Notice>,
+    /// What a state file has of the positions.
+    pub stored: BTreeMap<String, Position>,
 }
 
 impl Scene {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let tailer = Self::follow(&directory, Vec::new());
-        Self { directory, tailer, polls: 0, came: Vec::new(), notices: Vec::new() }
+        Self { directory, tailer, polls: 0, came: Vec::new(), notices: Vec::new(), stored: BTreeMap::new() }
     }
 
     pub fn follow(directory: &TempDir, positions: Vec<Position>) -> Tailer {
         let pattern = format!("{}/access.log*", directory.path().display());
-        Tailer::new(vec![Source { pattern, options: SourceOptions::default() }], positions)
+        Tailer::new(vec![Source { pattern, options: SourceOptions::default(), from_end: false }], positions)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -53,6 +56,7 @@ impl Scene {
     pub fn poll(&mut self) -> &mut Self {
         self.look();
         self.drain();
+        self.commit();
         self
     }
 
@@ -71,9 +75,19 @@ impl Scene {
         true
     }
 
+    /// What has changed is stored; then all is there that there is to know.
+    pub fn commit(&mut self) {
+        let Changes { puts, deletes } = self.tailer.changes();
+        self.stored.retain(|key, _| !deletes.contains(key));
+        self.stored.extend(puts.into_iter().map(|position| (position.key().to_owned(), position)));
+        let all = self.tailer.positions().into_iter().map(|position| (position.key().to_owned(), position));
+        assert_eq!(self.stored, all.collect());
+    }
+
     /// What a kill and a start leave: only the positions, as they are stored.
     pub fn restart(&mut self) -> &mut Self {
-        let stored = serde_json::to_string(&self.tailer.positions()).expect("serialises");
+        self.commit();
+        let stored = serde_json::to_string(&self.stored.values().collect::<Vec<_>>()).expect("serialises");
         let positions = serde_json::from_str(&stored).expect("deserialises");
         self.tailer = Self::follow(&self.directory, positions);
         self
@@ -219,6 +233,8 @@ fn truncated_in_place() {
     let first = scene.tailer.positions()[0].key().to_owned();
     fs::write(scene.path("access.log"), log(5..7)).expect("truncates and writes");
     scene.poll().expect(5..7);
+    let window = "Lines written within the 31.0 s since it was last looked at";
+    assert!(scene.notices.iter().any(|notice| notice.text.contains(window)), "{:#?}", scene.notices);
     scene.expect_warning("was truncated (it is shorter");
     let second = scene.tailer.positions()[0].key().to_owned();
     assert_ne!(first, second);
@@ -233,6 +249,7 @@ fn truncated_in_place() {
     scene.poll().expect(20..22);
     scene.notices.clear();
     fs::write(scene.path("access.log"), log(30..40)).expect("truncates and writes");
+    assert_eq!(scene.tailer.truncations(), [3]);
     scene.restart().poll().expect(30..40);
     scene.expect_warning("begins differently; it is read from its start");
 }

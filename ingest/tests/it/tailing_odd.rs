@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use tripline_ingest::{Source, SourceOptions, Tailer};
+
 use crate::hostile::{gzip, line, log};
 use crate::tailing::Scene;
 
@@ -141,6 +143,40 @@ fn archives_that_begin_with_the_same_hole() {
     scene.restart().poll().expect([]);
 }
 
+/// What comes before the first request tells nothing: a hole, a long heading, a line that is none.
+#[test]
+fn copies_of_logs_whose_first_request_stands_far_behind() {
+    let heading = format!("#Remark: {}\n", "x".repeat(2_000)).into_bytes();
+    for begin in [vec![0; 2_000], heading, [vec![b'y'; 3 << 20], b"\n".to_vec()].concat()] {
+        for (log_name, copy) in [("access.log", "access.log.1"), ("access.log.1", "access.log")] {
+            let content = |lines| [begin.clone(), log(lines).into_bytes()].concat();
+            let mut scene = Scene::new();
+            // (inodes in this order)
+            fs::write(scene.path("access.log"), "").expect("writes");
+            fs::write(scene.path("access.log.1"), "").expect("writes");
+            fs::write(scene.path(log_name), content(0..3)).expect("writes");
+            scene.poll().expect(0..3);
+            // As long as what was read, and met before the log is known to have been truncated.
+            fs::write(scene.path(copy), content(0..3)).expect("writes");
+            fs::write(scene.path(log_name), content(10..12)).expect("truncates and writes");
+            scene.restart().poll().poll().expect(10..12);
+            // Shorter than what was read; longer.
+            fs::write(scene.path("access.log.2"), content(10..12)).expect("writes");
+            scene.append(log_name, &log(12..13));
+            scene.poll().expect([12]);
+            fs::write(scene.path(log_name), content(20..22)).expect("truncates and writes");
+            scene.restart().poll().poll().expect(20..22);
+            fs::write(scene.path("access.log.3"), content(20..25)).expect("writes");
+            fs::write(scene.path(log_name), content(30..31)).expect("truncates and writes");
+            scene.restart().poll().poll().expect((22..25).chain([30]));
+            fs::write(scene.path("access.log.4.gz"), gzip(&content(30..33))).expect("writes");
+            fs::write(scene.path(log_name), log(40..41)).expect("truncates and writes");
+            scene.restart().poll().poll().expect((31..33).chain([40]));
+            scene.restart().poll().expect([]);
+        }
+    }
+}
+
 /// A file was opened, and nothing of it read yet; another one with its inode has another format.
 #[test]
 fn a_file_with_the_inode_of_one_that_was_only_opened() {
@@ -154,6 +190,31 @@ fn a_file_with_the_inode_of_one_that_was_only_opened() {
     stored[0]["ino"] = fs::metadata(scene.path("access.log.b")).expect("a file").ino().into();
     scene.tailer = Scene::follow(&scene.directory, serde_json::from_value(stored).expect("deserialises"));
     scene.poll().expect([7]);
+}
+
+/// The same where only the heading had been read, which the next file has, too.
+#[test]
+fn a_file_with_the_inode_of_one_that_had_only_a_heading() {
+    let heading = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    let row = |n: usize| format!("2024-03-05 10:00:0{n} 192.0.2.7 GET /{n} 200\n");
+    let mut scene = Scene::new();
+    scene.append("access.log", &(heading.to_owned() + &row(1)));
+    scene.poll().expect([1]);
+    scene.append("access.log.b", &(heading.to_owned() + &row(7)));
+    scene.look();
+    // Truncated between the look and the read.
+    fs::write(scene.path("access.log.b"), heading).expect("writes");
+    scene.drain();
+    scene.expect([]);
+    let mut stored = serde_json::to_value(scene.tailer.positions()).expect("serialises");
+    let positions = stored.as_array_mut().expect("a list");
+    let position = positions.iter_mut().find(|position| position["offset"] == heading.len()).expect("the second's");
+    position["key"] = "b#another-birth".into();
+    fs::write(scene.path("access.log.b"), heading.to_owned() + &row(1)).expect("writes");
+    scene.tailer = Scene::follow(&scene.directory, serde_json::from_value(stored).expect("deserialises"));
+    scene.look();
+    scene.drain();
+    scene.expect([]);
 }
 
 #[test]
@@ -214,6 +275,19 @@ fn what_comes_before_the_first_request_is_waited_out() {
     scene.expect_no_warning();
 }
 
+/// What tells the format may stand far behind the first line that ends.
+#[test]
+fn the_first_lines_that_tell_are_looked_for() {
+    let mut scene = Scene::new();
+    let long = [vec![b'y'; (3 << 20) - 50], b"\nwhat is this\n".to_vec()].concat();
+    let agent = "x".repeat(1_000_000);
+    let content =
+        [long, line(1).replace("\"-\"\n", &format!("\"{agent}\"\n")).into_bytes(), log(2..4).into_bytes()].concat();
+    fs::write(scene.path("access.log"), content).expect("writes");
+    scene.poll().expect(1..4);
+    scene.expect_no_warning();
+}
+
 #[test]
 fn a_line_behind_a_large_hole_is_read() {
     let mut scene = Scene::new();
@@ -263,5 +337,65 @@ fn lines_of_1970_and_2106_are_lines() {
     scene.append("access.log", &line(0).replace("/2024:", "/1970:"));
     scene.append("access.log.1", &line(1).replace("/2024:", "/2106:"));
     scene.poll().expect(0..2);
+    scene.expect_no_warning();
+}
+
+/// As Kubernetes rotates: the name stays, what it leads to is another file.
+#[test]
+fn a_link_that_is_swapped() {
+    let mut scene = Scene::new();
+    fs::create_dir(scene.path("data")).expect("creates");
+    let lead_to = |scene: &Scene, target: &str| {
+        std::os::unix::fs::symlink(target, scene.path("next")).expect("links");
+        fs::rename(scene.path("next"), scene.path("access.log")).expect("swaps");
+    };
+    lead_to(&scene, "data/0");
+    scene.append("data/0", &log(0..3));
+    scene.poll().expect(0..3);
+    scene.append("data/0", &log(3..5));
+    scene.append("data/1", &log(10..12));
+    lead_to(&scene, "data/1");
+    scene.append("data/0", &log(5..6));
+    scene.poll().expect((3..6).chain(10..12));
+    // The same while nobody looks.
+    scene.append("data/1", &log(12..14));
+    scene.append("data/2", &log(20..21));
+    lead_to(&scene, "data/2");
+    scene.append("data/1", &log(14..15));
+    scene.restart().poll().expect((12..15).chain([20]));
+    scene.append("data/1", &log(15..16));
+    scene.append("data/2", &log(21..22));
+    scene.poll().expect([15, 21]);
+    scene.restart().poll().expect([]);
+    scene.expect_no_warning();
+}
+
+#[test]
+fn from_the_end_of_what_is_there_first() {
+    let mut scene = Scene::new();
+    scene.append("access.log", &log(0..30));
+    scene.append("access.log.2", &(log(200..202) + &line(202)[..20]));
+    fs::write(scene.path("access.log.1.gz"), gzip(log(40..60).as_bytes())).expect("writes");
+    let pattern = format!("{}/access.log*", scene.directory.path().display());
+    let follow = |positions| {
+        let source = Source { pattern: pattern.clone(), options: SourceOptions::default(), from_end: true };
+        Tailer::new(vec![source], positions)
+    };
+    scene.tailer = follow(Vec::new());
+    scene.look();
+    // Between the look and the read; the line that was begun before is passed over.
+    scene.append("access.log", &log(30..31));
+    scene.append("access.log.2", &line(202)[20..]);
+    scene.drain();
+    scene.expect([30]);
+    scene.append("access.log.2", &log(203..204));
+    scene.append("access.log", &log(31..33));
+    scene.append("access.log.new", &log(70..72));
+    scene.poll().expect([203, 31, 32, 70, 71]);
+    // Nothing is new to a source that was followed before.
+    scene.append("access.log", &log(33..34));
+    scene.append("access.log.newer", &log(80..82));
+    scene.tailer = follow(scene.tailer.positions());
+    scene.poll().expect([33, 80, 81]);
     scene.expect_no_warning();
 }

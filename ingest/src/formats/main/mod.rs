@@ -32,6 +32,13 @@ impl Format for Main {
         row.text.user_agent = fields.text(row)?;
         let forwarded_for = fields.quoted()?.ok_or(RejectReason::TooFewFields)?;
         row.text.forwarded_for = present(forwarded_for.text(row.arena));
+        // Anybody can send such a header; where every line has one, it is another field.
+        row.extra.unknown += u32::from(!forwarded_for.raw.bytes().all(is_part_of_chain));
         fields.trailing(row)
     }
+}
+
+/// What addresses and their lists are written with, `unknown` and host names included.
+fn is_part_of_chain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b',' | b' ' | b'-' | b'_' | b'[' | b']')
 }

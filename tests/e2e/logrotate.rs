@@ -1,0 +1,180 @@
+//! Debian's logrotate at work on a log that is written to without a pause, while `tripline run` follows it and is killed.
+//!
+//! A verdict for each line: what stands in the log or in one of its archives afterwards was read exactly once. What
+//! logrotate itself destroyed (`copytruncate`: lines between the copy and the truncation) may be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tripline_tests::debian;
+use tripline_tests::journal::DEADLINE;
+use tripline_tests::logs::{at, combined};
+use tripline_tests::program::Process;
+use tripline_tests::receiver::Receiver;
+use tripline_tests::site::{Site, terminate};
+
+const LOG: &str = "access.log";
+const ROTATIONS: usize = 8;
+/// The rotation during which the program is killed, and started anew after the next one.
+const KILLED: usize = 4;
+/// Lines that the server writes at least before the next rotation.
+const BETWEEN: u64 = 1_500;
+/// Lines of one write, as a server that buffers has them.
+const AT_ONCE: u64 = 25;
+
+/// The server: it appends, and opens its log anew when it is told to.
+struct Server {
+    log: PathBuf,
+    reopen: PathBuf,
+    file: File,
+    written: u64,
+}
+
+impl Server {
+    fn new(site: &Site) -> Self {
+        let log = site.logs().join(LOG);
+        Self { file: open(&log), log, reopen: site.path().join("reopen"), written: 0 }
+    }
+
+    /// Writes some lines; then a millisecond passes, or less if the program ends.
+    fn write(&mut self, process: &Process) {
+        if self.reopen.exists() {
+            self.file = open(&self.log);
+            fs::remove_file(&self.reopen).expect("what logrotate left");
+        }
+        let line = |n: u64| {
+            let second = i64::try_from(n / 500).expect("a small number");
+            combined(at(9 * 3600 + second), "192.0.2.7", &format!("GET /line/{n}"), 200)
+        };
+        let lines: String = (self.written..self.written + AT_ONCE).map(line).collect();
+        self.file.write_all(lines.as_bytes()).expect("the log");
+        self.written += AT_ONCE;
+        process.ends_within(Duration::from_millis(1));
+    }
+}
+
+fn open(log: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(log).expect("the log")
+}
+
+/// Rotates again and again as `how` says, while the source `path` is followed. `destroys`: whether logrotate may.
+fn rotate(how: &str, path: &str, destroys: bool) {
+    let Some(logrotate) = debian::program("logrotate", "/usr/sbin/logrotate") else { return };
+    let receiver = Receiver::answering(200);
+    let site = Site::counting(&receiver);
+    site.edit_config("path = \"logs\"", &format!("path = \"{path}\""));
+    site.edit_config("[rules]", "[history]\ndir = \"history\"\nkeep = \"3000d\"\n\n[rules]");
+    let folder = site.path().display();
+    // As Debian's nginx has it, but for the log's size, and that the server's answer is waited for.
+    let config = format!(
+        "{folder}/logs/{LOG} {{\n{how}\nrotate 100\nmissingok\npostrotate\ntouch {folder}/reopen\n\
+         while test -e {folder}/reopen; do sleep 0.01; done\nendscript\n}}\n"
+    );
+    site.write("logrotate.conf", &config);
+    fs::set_permissions(site.path().join("logrotate.conf"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .expect("its own file");
+
+    let mut process = site.run();
+    let mut server = Server::new(&site);
+    for rotation in 1..=ROTATIONS {
+        let begin = server.written;
+        while server.written < begin + BETWEEN {
+            server.write(&process);
+        }
+        let mut command = std::process::Command::new(&logrotate);
+        command.args(["--force", "--state"]).arg(site.path().join("logrotate.state"));
+        let rotating = Process::start(command.arg(site.path().join("logrotate.conf")), site.path());
+        if rotation == KILLED {
+            process.signal("KILL");
+        }
+        let started = Instant::now();
+        while !rotating.ends_within(Duration::ZERO) {
+            server.write(&process);
+            assert!(started.elapsed() < DEADLINE, "logrotate does not end:\n{}", rotating.said());
+        }
+        rotating.end().with_code(0);
+        if rotation == KILLED + 1 {
+            process = site.run();
+        }
+    }
+    // A first marker may be met by a look that had passed the archives before.
+    for (n, name) in ["first", "second"].into_iter().enumerate() {
+        let hour = 10 + i64::try_from(n).expect("a small number");
+        site.mark(&receiver, LOG, name, at(hour * 3600));
+    }
+    terminate(process);
+
+    let (found, left) = (found(&site), left(&site.logs()));
+    let doubled: Vec<_> = found.iter().filter(|(_, times)| **times > 1).take(5).collect();
+    assert!(doubled.is_empty(), "{how}: read more than once: {doubled:?}");
+    let lost: Vec<_> = left.iter().filter(|line| !found.contains_key(line)).collect();
+    assert!(lost.is_empty(), "{how}: {} lines were not read: {:?} ...", lost.len(), lost.iter().take(5));
+    let excused = (0..server.written).filter(|line| !found.contains_key(line)).count();
+    let how = how.replace('\n', ", ");
+    eprintln!("logrotate with {how}: {} lines written, {} read, {excused} excused", server.written, found.len());
+    assert!(destroys || excused == 0, "{how}: {excused} lines are missing");
+    assert!(server.written >= BETWEEN * ROTATIONS as u64 && found.keys().all(|line| *line < server.written));
+}
+
+/// How often each line was read.
+fn found(site: &Site) -> BTreeMap<u64, u64> {
+    let sql = "SELECT path FROM requests WHERE path LIKE '/line/%'";
+    let output = site.start(&["query", sql, "--format", "json", "--logs", "history"]).end().with_code(0);
+    let mut found = BTreeMap::new();
+    for row in output.json() {
+        *found.entry(number(row["path"].as_str().expect("a path"))).or_default() += 1;
+    }
+    found
+}
+
+fn number(path: &str) -> u64 {
+    path.strip_prefix("/line/").and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("mangled: {path}"))
+}
+
+/// The lines that stand in any of the files.
+fn left(folder: &Path) -> BTreeSet<u64> {
+    let mut left = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("the logs") {
+        let path = entry.expect("a log").path();
+        let bytes = fs::read(&path).expect("a log");
+        let mut text = String::new();
+        if path.extension().is_some_and(|ending| ending == "gz") {
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("an archive");
+        } else {
+            text = String::from_utf8(bytes).expect("text");
+        }
+        let paths = text.lines().filter_map(|line| line.split(' ').find(|word| word.starts_with("/line/")));
+        left.extend(paths.map(number));
+    }
+    left
+}
+
+/// Debian's default.
+#[test]
+fn create_and_compress_with_a_delay() {
+    rotate("create\ncompress\ndelaycompress", "logs", false);
+}
+
+/// Rotated files leave the source; they are read to their end all the same.
+#[test]
+fn create_out_of_the_source() {
+    rotate("create\ncompress\ndelaycompress", "logs/*.log", false);
+}
+
+#[test]
+fn create_and_compress_at_once() {
+    rotate("create\ncompress", "logs", false);
+}
+
+#[test]
+fn copytruncate_and_compress_with_a_delay() {
+    rotate("copytruncate\ncompress\ndelaycompress", "logs", true);
+}
+
+#[test]
+fn copytruncate_and_compress_at_once() {
+    rotate("copytruncate\ncompress", "logs", true);
+}
