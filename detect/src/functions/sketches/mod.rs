@@ -1,8 +1,8 @@
 //! Sketches: what a group's values were, in bounded memory, as a value of its own (`BINARY`) that baselines keep and other functions ask.
 //!
 //! A sketch depends on the values alone: neither on their order nor on how they were split among states that were merged, or a rule would say
-//! something else in `scan` than in `query`. (That is why these are not the crate `datasketches`: its theta, HLL, t-digest and KLL sketches depend on the
-//! order, within their error.) The bytes are read where they lie: a row of a join costs a look, not a copy.
+//! something else in `scan` than in `query`. (That is why these are not the crate `datasketches`: its HLL, its t-digest and, until it is trimmed, its
+//! theta sketch depend on the order.) The bytes are read where they lie: a row of a join costs a look, not a copy.
 
 mod count_min;
 mod dd;
