@@ -87,7 +87,8 @@ pub async fn scan(
             chunk.blocks.into_iter().for_each(|block| evidence.add(Some(block)));
         }
         // What comes next is read when the stores have begun with what is at hand: it is not waited for before they are done.
-        let (early, after) = futures::join!(engine.push_prepared(&files, rows), async { tokio::spawn(reading.next()) });
+        let begin = futures::future::lazy(|_| tokio::spawn(reading.next()));
+        let (early, after) = futures::join!(engine.push_prepared(&files, rows), begin);
         next = after;
         for early in early? {
             found(period.findings(&early, delay, &mut evidence).await?);

@@ -2,6 +2,7 @@
 //! says, so that a seed that fails does so every time, and thousands take a minute.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Reader {
     fn look(&mut self) {
         self.now += Duration::from_millis(self.random.below(STEP));
         for notice in self.tailer.poll(self.now) {
-            self.said += &format!("    {notice}\n");
+            let _ = writeln!(self.said, "    {notice}");
         }
     }
 
@@ -87,7 +88,7 @@ impl Reader {
         for path in paths.iter().flatten().filter(|path| path.starts_with("/t/")) {
             self.fresh.push(name(path, self.salt).unwrap_or_else(|| panic!("a line came mangled: {path}")));
         }
-        self.said += &format!("    {} lines at {} of {}\n", batch.batch.lines, batch.batch.offset, batch.file);
+        let _ = writeln!(self.said, "    {} lines at {} of {}", batch.batch.lines, batch.batch.offset, batch.file);
         true
     }
 

@@ -331,7 +331,9 @@ impl Engine {
                 Err(e) => failed.push((number, e)),
             }
         }
-        failed.iter().for_each(|(number, e)| self.store_failed(*number, e));
+        for (number, error) in failed {
+            self.store_failed(number, &error);
+        }
         Ok(found)
     }
 }

@@ -154,7 +154,7 @@ impl WindowPlanner {
             plan = plan.alias(table.as_str())?;
         }
         if let Some(keep) = &self.keep {
-            let keep = self.kept(keep, &table, plan.schema(), call.span)?;
+            let keep = kept(keep, &table, plan.schema(), call.span)?;
             plan = plan.filter(keep)?;
         }
         match self.mode {
@@ -162,21 +162,21 @@ impl WindowPlanner {
             Mode::Batch => expand(plan, &table, spec),
         }
     }
+}
 
-    /// What its exceptions leave to a rule, if the table has the columns that they ask for.
-    fn kept(&self, keep: &Expr, table: &str, schema: &DFSchema, span: Option<Span>) -> Result<Expr> {
-        let missing = keep.column_refs().into_iter().find(|c| schema.maybe_index_of_column(c).is_none());
-        missing.map_or_else(
-            || Ok(keep.clone()),
-            |c| {
-                Err(refuse(
-                    format!("an exception of this rule asks for {}, which the table {table} does not have", c.name),
-                    span,
-                    format!("write the exception with columns of {table}, or for the baseline that makes it"),
-                ))
-            },
-        )
-    }
+/// What its exceptions leave to a rule, if the table has the columns that they ask for.
+fn kept(keep: &Expr, table: &str, schema: &DFSchema, span: Option<Span>) -> Result<Expr> {
+    let missing = keep.column_refs().into_iter().find(|c| schema.maybe_index_of_column(c).is_none());
+    missing.map_or_else(
+        || Ok(keep.clone()),
+        |c| {
+            Err(refuse(
+                format!("an exception of this rule asks for {}, which the table {table} does not have", c.name),
+                span,
+                format!("write the exception with columns of {table}, or for the baseline that makes it"),
+            ))
+        },
+    )
 }
 
 /// The table's name and the window.

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     fn of(values: impl IntoIterator<Item = i64>, cut: usize) -> Vec<u8> {
-        sketch_of::<CountMin>(Arc::new(Int64Array::from_iter_values(values)), cut)
+        sketch_of::<CountMin>(&(Arc::new(Int64Array::from_iter_values(values)) as ArrayRef), cut)
     }
 
     fn estimate(sketch: &[u8], value: i64) -> u32 {
@@ -268,7 +268,7 @@ mod tests {
             for value in 0..60 {
                 prop_assert_eq!(estimate(&sketch, value), count(value));
             }
-            let objects = sketch_of::<theta::Theta>(Arc::new(Int64Array::from_iter_values(client.iter().copied())), 0);
+            let objects = sketch_of::<theta::Theta>(&(Arc::new(Int64Array::from_iter_values(client.iter().copied())) as ArrayRef), 0);
             let found = weigh(&theta::Read::of(&objects).unwrap(), &Read::of(&sketch).unwrap());
             let mut client = client;
             client.sort_unstable();

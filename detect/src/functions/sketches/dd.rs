@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn of(values: &[f64], cut: usize) -> Vec<u8> {
-        sketch_of::<Dd>(Arc::new(Float64Array::from(values.to_vec())), cut)
+        sketch_of::<Dd>(&(Arc::new(Float64Array::from(values.to_vec())) as ArrayRef), cut)
     }
 
     fn numbers() -> impl Strategy<Value = Vec<f64>> {

@@ -175,7 +175,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// For tests: the sketch of these values, taken in at once or in two parts.
 #[cfg(test)]
-fn sketch_of<S: Sketch>(values: ArrayRef, cut: usize) -> Vec<u8> {
+fn sketch_of<S: Sketch>(values: &ArrayRef, cut: usize) -> Vec<u8> {
     let part = |from: usize, length: usize| {
         let mut sketch = S::default();
         sketch.add(&values.slice(from, length)).expect("values");

@@ -25,19 +25,19 @@ const ENTRY: usize = 12;
 pub(super) struct Theta {
     rows: u64,
     /// Hashes from here on are not kept.
-    theta: u64,
+    bound: u64,
     counts: BTreeMap<u64, u32>,
 }
 
 impl Default for Theta {
     fn default() -> Self {
-        Self { rows: 0, theta: u64::MAX, counts: BTreeMap::new() }
+        Self { rows: 0, bound: u64::MAX, counts: BTreeMap::new() }
     }
 }
 
 impl Theta {
     fn count(&mut self, hash: u64, times: u32) {
-        if hash >= self.theta {
+        if hash >= self.bound {
             return;
         }
         let count = self.counts.entry(hash).or_default();
@@ -45,7 +45,7 @@ impl Theta {
         if self.counts.len() > KEPT
             && let Some((largest, _)) = self.counts.pop_last()
         {
-            self.theta = largest;
+            self.bound = largest;
         }
     }
 }
@@ -66,8 +66,8 @@ impl Sketch for Theta {
     fn merge(&mut self, bytes: &[u8]) -> Option<()> {
         let other = Read::of(bytes)?;
         self.rows = self.rows.saturating_add(other.rows);
-        self.theta = self.theta.min(other.theta);
-        self.counts.split_off(&self.theta);
+        self.bound = self.bound.min(other.theta);
+        self.counts.split_off(&self.bound);
         other.entries().for_each(|(hash, count)| self.count(hash, count));
         Some(())
     }
@@ -76,7 +76,7 @@ impl Sketch for Theta {
         let mut bytes = Vec::with_capacity(HEAD + ENTRY * self.counts.len());
         bytes.push(TAG);
         bytes.extend(self.rows.to_le_bytes());
-        bytes.extend(self.theta.to_le_bytes());
+        bytes.extend(self.bound.to_le_bytes());
         for (hash, count) in &self.counts {
             bytes.extend(hash.to_le_bytes());
             bytes.extend(count.to_le_bytes());
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     fn of(values: impl IntoIterator<Item = i64>, cut: usize) -> Vec<u8> {
-        sketch_of::<Theta>(Arc::new(Int64Array::from_iter_values(values)), cut)
+        sketch_of::<Theta>(&(Arc::new(Int64Array::from_iter_values(values)) as ArrayRef), cut)
     }
 
     fn near(a: f64, b: f64, by: f64) {
@@ -250,7 +250,9 @@ mod tests {
             let (a, b) = (of(values.iter().copied(), 0), of(others.iter().copied(), 0));
             let (a, b) = (Read::of(&a).unwrap(), Read::of(&b).unwrap());
             let mut counts: HashMap<i64, u32> = HashMap::new();
-            values.iter().for_each(|value| *counts.entry(*value).or_default() += 1);
+            for value in &values {
+                *counts.entry(*value).or_default() += 1;
+            }
             let share = |n: usize| (!values.is_empty()).then(|| n as f64 / counts.len() as f64);
             prop_assert_eq!(a.distinct(), counts.len() as f64);
             prop_assert_eq!(a.once_share(), share(counts.values().filter(|n| **n == 1).count()));
