@@ -315,7 +315,6 @@ impl Engine {
                     Ok(looks) => Ok(lookout.look(&mut store, looks).await),
                     Err(e) => Err(e),
                 };
-                drop(lookout);
                 (number, did, store, looked)
             }
         })

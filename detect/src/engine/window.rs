@@ -83,16 +83,12 @@ pub struct Input {
 /// Tables that windows can be put over, by name.
 pub type Inputs = BTreeMap<String, Input>;
 
-/// The name by which a plan scans a table that windows are put over. A baseline may be joined as well, as another table.
-pub fn under_windows(table: &str, input: &Input) -> String {
-    if input.own.is_some() { format!("{table}{UNDER_WINDOWS}") } else { table.to_owned() }
-}
-
 /// The baseline that a plan scans by this name, if windows are put over it.
 pub fn baseline_under_windows(scanned: &str) -> Option<&str> {
     scanned.strip_suffix(UNDER_WINDOWS)
 }
 
+/// What a plan adds to the name of a baseline that it puts windows over: the same may be joined as well, as another table.
 const UNDER_WINDOWS: &str = " under windows";
 
 /// Plans `hop(table, ts, slide, size)` and `tumble(table, ts, size)`.
@@ -147,10 +143,11 @@ impl WindowPlanner {
         if let Some((message, help)) = input.own.and_then(|own| misfit(&table, own, spec)) {
             return Err(refuse(message, call.span, help));
         }
-        let scanned = under_windows(&table, input);
+        let is_baseline = input.own.is_some();
+        let scanned = if is_baseline { format!("{table}{UNDER_WINDOWS}") } else { table.clone() };
         let source = provider_as_source(Arc::clone(&input.table));
         let mut plan = LogicalPlanBuilder::scan(TableReference::bare(scanned), source, None)?;
-        if input.own.is_some() {
+        if is_baseline {
             plan = plan.alias(table.as_str())?;
         }
         if let Some(keep) = &self.keep {
@@ -166,17 +163,14 @@ impl WindowPlanner {
 
 /// What its exceptions leave to a rule, if the table has the columns that they ask for.
 fn kept(keep: &Expr, table: &str, schema: &DFSchema, span: Option<Span>) -> Result<Expr> {
-    let missing = keep.column_refs().into_iter().find(|c| schema.maybe_index_of_column(c).is_none());
-    missing.map_or_else(
-        || Ok(keep.clone()),
-        |c| {
-            Err(refuse(
-                format!("an exception of this rule asks for {}, which the table {table} does not have", c.name),
-                span,
-                format!("write the exception with columns of {table}, or for the baseline that makes it"),
-            ))
-        },
-    )
+    match keep.column_refs().into_iter().find(|c| schema.maybe_index_of_column(c).is_none()) {
+        None => Ok(keep.clone()),
+        Some(missing) => Err(refuse(
+            format!("an exception of this rule asks for {}, which the table {table} does not have", missing.name),
+            span,
+            format!("write the exception with columns of {table}, or for the baseline that makes it"),
+        )),
+    }
 }
 
 /// The table's name and the window.
