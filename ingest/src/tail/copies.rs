@@ -131,7 +131,9 @@ enum Relation {
 /// `size`: of a file that is not compressed.
 fn relation(input: &Input, beginning: &Beginning, size: Option<u64>, original: &Tailed) -> Relation {
     let read = original.reader.prefix();
-    if original.reader.consumed() == 0 || read.is_empty() {
+    // (of a heading alone nothing can be told: what comes after it is about to be read)
+    let has_only_a_heading = original.reader.newest_ts().is_none() && original.stands_still().is_none();
+    if original.reader.consumed() == 0 || read.is_empty() || has_only_a_heading {
         let bytes = beginning.at(0);
         let alike = original.reader.input().look_at(0, bytes.len()).is_ok_and(|begin| begin == bytes);
         return if alike { Relation::Unread } else { Relation::Other };

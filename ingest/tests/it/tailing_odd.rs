@@ -93,6 +93,27 @@ fn an_archive_that_shows_little_yet_is_no_new_log() {
     scene.restart().poll().expect([]);
 }
 
+/// What was read of a log may be its heading alone: that its archive has the same requests shows only when both are read.
+#[test]
+fn an_archive_of_a_log_of_which_only_the_heading_was_read() {
+    let heading = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    let row = |n: usize| format!("2024-03-05 10:00:0{n} 192.0.2.7 GET /{n} 200\n");
+    let mut scene = Scene::new();
+    scene.append("access.log", &(heading.to_owned() + &row(1)));
+    scene.look();
+    // Truncated between the look and the read.
+    fs::write(scene.path("access.log"), heading).expect("truncates and writes");
+    scene.drain();
+    scene.expect([]);
+    scene.append("access.log", &(row(2) + &row(3)));
+    let whole = fs::read(scene.path("access.log")).expect("reads");
+    fs::write(scene.path("access.log.1.gz"), gzip(&whole)).expect("writes");
+    fs::remove_file(scene.path("access.log")).expect("removes");
+    scene.poll().expect(2..4);
+    scene.poll().poll().expect([]);
+    scene.restart().poll().expect([]);
+}
+
 #[test]
 fn a_log_that_is_truncated_before_its_copy_is_looked_at() {
     for new in ["", "another line"] {
