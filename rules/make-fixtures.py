@@ -707,6 +707,7 @@ def as_always():
         log.add(at(12, n, 2, day=1), f"198.51.100.{n + 1}", "/admin/", 200, 3_172)  # a page for everybody, whatever its name
     log.add(at(12, 30, day=1), "203.0.113.9", "/administration-guide", 200, 9_000)
     log.add(at(12, 31, day=1), "203.0.113.9", "/v1/admin/refunds", 204, 0, "OPTIONS")
+    log.add(at(12, 32, day=1), "203.0.113.9", "/blog/tags/sysadmin", 200, 9_000)
     log.write("api5/admin-newcomer", "as-always")
 
 

@@ -5,7 +5,7 @@ mode = "observe"
 entity = ["client"]
 owasp = ["API5:2023"]
 attack = ["T1078", "T1190"]
-params = { names = "/admin|/_admin|/sysadmin|/superuser|/internal/|/backoffice|/back-office|/management/|/impersonat|/actuator/", max_newcomers = 3 }
+params = { names = "/admin|/_admin|/internal/|/backoffice|/back-office|/management/|/impersonat|/actuator/", max_newcomers = 3 }
 quiet = "1d"
 description = """
 Finds a client that is answered 2xx on a route whose name says that it is for administrators or for the inside (one of `names`, which stand anywhere in the route, whatever the case), and

@@ -2,7 +2,7 @@
 title = "Who is let in on administrators' routes"
 kind = "baseline"
 entity = ["client"]
-params = { names = "/admin|/_admin|/sysadmin|/superuser|/internal/|/backoffice|/back-office|/management/|/impersonat|/actuator/" }
+params = { names = "/admin|/_admin|/internal/|/backoffice|/back-office|/management/|/impersonat|/actuator/" }
 max_age = "30d"
 description = """
 Clients that were answered 2xx on a route whose name says that it is for administrators or for the inside (one of `names`), within an hour. A row holds until the client's next, at
