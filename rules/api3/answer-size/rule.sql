@@ -31,7 +31,6 @@ WITH hours AS (
     FROM tumble(requests, ts, INTERVAL '1 hour')
     WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, route
-    HAVING count(*) >= $min_answers
 )
 SELECT w.window_start, w.window_end, w.route, w.answers,
        round(exp(w.log_bytes)) AS bytes,

@@ -21,9 +21,10 @@ Tuning: give the names of your own routes, of this rule and of the baseline admi
 """
 */
 WITH hours AS (
-    SELECT window_start, window_end, client, route, count(*) AS requests
+    SELECT window_start, window_end, client, route,
+           sum(CASE WHEN method IN ('HEAD', 'OPTIONS') THEN 0 ELSE 1 END) AS requests
     FROM tumble(requests, ts, INTERVAL '1 hour')
-    WHERE status BETWEEN 200 AND 299 AND method NOT IN ('HEAD', 'OPTIONS') AND contains_any(route, $names)
+    WHERE status BETWEEN 200 AND 299 AND contains_any(route, $names)
     GROUP BY window_start, window_end, client, route
 ),
 newcomers AS (
@@ -37,7 +38,7 @@ newcomers AS (
       ON site.hour = w.hour
      AND w.window_start >= site.valid_from AND w.window_start < site.valid_until
     LEFT JOIN routes worth ON worth.route = w.route
-    WHERE known.client IS NULL AND site.requests IS NOT NULL AND coalesce(worth.sensitivity, 'medium') <> 'low'
+    WHERE w.requests > 0 AND known.client IS NULL AND site.requests IS NOT NULL AND coalesce(worth.sensitivity, 'medium') <> 'low'
 )
 SELECT window_start, window_end, client,
        sum(requests) AS requests, count(*) AS routes, min(route) AS route

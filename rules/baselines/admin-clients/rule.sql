@@ -9,7 +9,14 @@ Clients that were answered 2xx on a route whose name says that it is for adminis
 most a month.
 """
 */
-SELECT window_start, window_end, client, count(*) AS requests
-FROM tumble(requests, ts, INTERVAL '1 hour')
-WHERE status BETWEEN 200 AND 299 AND method NOT IN ('HEAD', 'OPTIONS') AND contains_any(route, $names)
+WITH visits AS (
+    SELECT window_start, window_end, client, route,
+           sum(CASE WHEN method IN ('HEAD', 'OPTIONS') THEN 0 ELSE 1 END) AS requests
+    FROM tumble(requests, ts, INTERVAL '1 hour')
+    WHERE status BETWEEN 200 AND 299 AND contains_any(route, $names)
+    GROUP BY window_start, window_end, client, route
+)
+SELECT window_start, window_end, client, sum(requests) AS requests
+FROM visits
 GROUP BY window_start, window_end, client
+HAVING sum(requests) > 0
