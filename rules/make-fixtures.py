@@ -376,9 +376,7 @@ def checkouts(name, client, orders, agents):
             for n in range(log.rng.randint(1, 2)):
                 log.add(at(12, 1, day=day) + person * 80 + n * 15, f"203.0.113.{person + 1}", f"{cart()}/checkout", 201, 700, "POST", APP)
     for n in range(orders):
-        time, mine = at(12, 2, day=1) + n * 3_300 / orders, cart()
-        log.add(time, client, f"{mine}/items", 201, 330, "POST", agents[n % len(agents)])
-        log.add(time + 2, client, f"{mine}/checkout", 201, 700, "POST", agents[n % len(agents)])
+        log.add(at(12, 2, day=1) + n * 3_300 / orders, client, f"{cart()}/checkout", 201, 700, "POST", agents[n % len(agents)])
     log.write("api1/above-baseline", name)
 
 
