@@ -9,8 +9,8 @@ params = { min_answers = 50, factor = 1.5, deviations = 6.0 }
 quiet = "1d"
 description = """
 Finds a route whose answers (2xx with content, of requests for objects and POSTs) have become longer: within an hour at least `min_answers` of them are on average `factor` times as
-long as those of the same hour of an earlier day, and the difference is `deviations` times its own standard error. Lengths are averaged on a logarithmic scale, so that one long
-answer counts for little.
+long as those of the same hour of an earlier day, and the difference is `deviations` times its own standard error: a few very long answers
+are not enough.
 
 Why it matters: a profile that used to have a name and now has an address and a telephone number, too, is answered as politely as before. A release that gives out
 fields that nobody asked for, or a query that makes it do so (`expand=`, `fields=*`), shows in nothing but the bytes.
@@ -25,20 +25,25 @@ than others do not move the mean of a busy route.
 */
 WITH hours AS (
     SELECT window_start, window_end, route,
-           count(CASE WHEN status < 300 AND bytes_out > 0 THEN ln(bytes_out) END) AS answers,
-           avg(CASE WHEN status < 300 AND bytes_out > 0 THEN ln(bytes_out) END) AS log_bytes,
-           var_pop(CASE WHEN status < 300 AND bytes_out > 0 THEN ln(bytes_out) END) AS log_bytes_variance
+           sum(CASE WHEN status < 300 AND bytes_out > 0 THEN 1 ELSE 0 END) AS answers,
+           sum(CASE WHEN status < 300 AND bytes_out > 0 THEN bytes_out END) AS bytes,
+           sum(CASE WHEN status < 300 AND bytes_out > 0 THEN CAST(bytes_out AS DOUBLE) * CAST(bytes_out AS DOUBLE) END) AS squares
     FROM tumble(requests, ts, INTERVAL '1 hour')
     WHERE (status BETWEEN 200 AND 299 OR status IN (403, 404, 410)) AND method IN ('GET', 'POST') AND (object IS NOT NULL OR method = 'POST')
     GROUP BY window_start, window_end, route
+),
+means AS (
+    SELECT w.window_start, w.window_end, w.route, w.answers,
+           w.bytes / CAST(w.answers AS DOUBLE) AS mean, w.squares / w.answers AS square,
+           usual.answers AS usual_answers,
+           usual.bytes / CAST(usual.answers AS DOUBLE) AS usual_mean, usual.squares / usual.answers AS usual_square
+    FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
+    LEFT JOIN route_traffic usual
+      ON usual.route = w.route AND usual.hour = w.hour
+     AND w.window_start >= usual.valid_from AND w.window_start < usual.valid_until
+    WHERE w.answers >= $min_answers AND usual.answers >= $min_answers
 )
-SELECT w.window_start, w.window_end, w.route, w.answers,
-       round(exp(w.log_bytes)) AS bytes,
-       round(exp(usual.log_bytes)) AS usual_bytes
-FROM (SELECT *, date_part('hour', window_start) AS hour FROM hours) w
-LEFT JOIN route_traffic usual
-  ON usual.route = w.route AND usual.hour = w.hour
- AND w.window_start >= usual.valid_from AND w.window_start < usual.valid_until
-WHERE w.answers >= $min_answers AND usual.answers >= $min_answers
-  AND w.log_bytes - usual.log_bytes >= ln($factor)
-  AND w.log_bytes - usual.log_bytes >= $deviations * sqrt(w.log_bytes_variance / w.answers + usual.log_bytes_variance / usual.answers)
+SELECT window_start, window_end, route, answers, round(mean) AS bytes, round(usual_mean) AS usual_bytes
+FROM means
+WHERE mean >= $factor * usual_mean
+  AND mean - usual_mean >= $deviations * sqrt(greatest(square - mean * mean, 0.0) / answers + greatest(usual_square - usual_mean * usual_mean, 0.0) / usual_answers)
