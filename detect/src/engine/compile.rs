@@ -25,13 +25,13 @@ use super::baseline;
 use super::baseline::join::{BaselineSlot, narrow};
 use super::constant;
 use super::cost;
-use super::leaf::{Leaves, Slot};
+use super::leaf::{Leaves, Slot, SlotOf};
 use super::monotone;
 use super::program::{Expr, flatten, over};
 use super::session::session;
 use super::state::aggregate::Aggregate;
 use super::state::source::Below;
-use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn};
+use super::state::{Grouping, Source, Store, Threshold, View, ViewColumn, WindowGroups};
 use super::validate::Tables;
 use super::window::{
     Mode, WINDOW_END, WINDOW_START, WindowPlanner, WindowSpec, baseline_under_windows, timestamp_type,
@@ -93,7 +93,7 @@ pub struct Split {
     /// What its conditions say about one group.
     pub findings: monotone::Findings,
     /// Takes a window's groups before `rest` runs.
-    pub groups: Arc<Slot>,
+    pub groups: Arc<SlotOf<WindowGroups>>,
     /// Schema of the groups: the keys, then the aggregates.
     schema: SchemaRef,
     /// What the group keys are.
@@ -379,7 +379,7 @@ impl Split {
                 .map(|(function, filter)| Aggregate::new(function, filter.as_ref(), &columns, &table))
                 .collect::<Result<_>>()?,
             findings: monotone::Findings::default(),
-            groups: Slot::new(Arc::clone(&schema)),
+            groups: SlotOf::new(Arc::clone(&schema)),
             schema,
             keys,
         })

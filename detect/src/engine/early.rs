@@ -196,9 +196,7 @@ async fn settled(rule: &RuleState, store: &Store, look: &Look) -> Result<Option<
 
 /// The rule's rows for keys of one window, each after so many of its rows at hand.
 async fn rows_of(rule: &RuleState, store: &Store, looks: &[(&Look, usize)]) -> Result<RecordBatch> {
-    let Some((first, _)) = looks.first() else { return Ok(RecordBatch::new_empty(rule.compiled.output_schema())) };
-    let groups = store.seen_by(&rule.parts[0].view, first.window, &store.groups_of(looks)?)?;
-    rule.rows_of(vec![groups]).await
+    rule.rows_of(vec![store.groups_of(&rule.parts[0].view, looks)?]).await
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Leaves of a streaming plan: a place into which the engine puts batches before it runs the plan.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::ptr::addr_eq;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,18 +20,33 @@ use super::baseline::{self, windowed_schema};
 use super::compile::paned_schema;
 use super::window::{Input, Inputs};
 
-/// Holds the batches that the next execution of a plan reads. Has no statistics, so that no optimiser rule folds a
-/// plan over what it happens to hold.
-#[derive(Debug)]
-pub struct Slot {
-    schema: SchemaRef,
-    batches: Mutex<Vec<RecordBatch>>,
+/// What a plan reads from a slot.
+pub trait Content: Clone + Debug + Default + Send + 'static {
+    /// Its batches, one after the other.
+    fn batches(self) -> impl Iterator<Item = Result<RecordBatch>> + Send + 'static;
 }
 
-impl Slot {
+impl Content for Vec<RecordBatch> {
+    fn batches(self) -> impl Iterator<Item = Result<RecordBatch>> + Send + 'static {
+        self.into_iter().map(Ok)
+    }
+}
+
+/// Holds what the next execution of a plan reads. Has no statistics, so that no optimiser rule folds a plan over what it
+/// happens to hold.
+#[derive(Debug)]
+pub struct SlotOf<C> {
+    schema: SchemaRef,
+    content: Mutex<C>,
+}
+
+/// One that holds batches.
+pub type Slot = SlotOf<Vec<RecordBatch>>;
+
+impl<C: Content> SlotOf<C> {
     /// An empty slot for batches of `schema`.
     pub fn new(schema: SchemaRef) -> Arc<Self> {
-        Arc::new(Self { schema, batches: Mutex::default() })
+        Arc::new(Self { schema, content: Mutex::default() })
     }
 
     /// The columns of its batches.
@@ -42,6 +58,23 @@ impl Slot {
     pub fn is_read_by(self: &Arc<Self>, node: &dyn ExecutionPlan) -> bool {
         let partitions = node.downcast_ref::<StreamingTableExec>().into_iter().flat_map(StreamingTableExec::partitions);
         partitions.into_iter().any(|partition| addr_eq(Arc::as_ptr(partition), Arc::as_ptr(self)))
+    }
+
+    /// Replaces what the slot holds.
+    pub fn put(&self, content: C) {
+        *self.content.lock().unwrap_or_else(PoisonError::into_inner) = content;
+    }
+
+    /// The slot as a table for planning.
+    pub fn table(self: &Arc<Self>) -> Result<StreamingTable> {
+        StreamingTable::try_new(Arc::clone(&self.schema), vec![Arc::clone(self) as Arc<dyn PartitionStream>])
+    }
+
+    /// The slot as a leaf of a physical plan.
+    pub fn exec(self: &Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let partitions = vec![Arc::clone(self) as Arc<dyn PartitionStream>];
+        let exec = StreamingTableExec::try_new(Arc::clone(&self.schema), partitions, None, [], false, None)?;
+        Ok(Arc::new(exec))
     }
 
     /// A plan with an empty place of its own where this one was.
@@ -60,34 +93,16 @@ impl Slot {
         })?;
         Ok((own, parted.data))
     }
-
-    /// Replaces what the slot holds.
-    pub fn put(&self, batches: Vec<RecordBatch>) {
-        *self.batches.lock().unwrap_or_else(PoisonError::into_inner) = batches;
-    }
-
-    /// The slot as a table for planning.
-    pub fn table(self: &Arc<Self>) -> Result<StreamingTable> {
-        StreamingTable::try_new(Arc::clone(&self.schema), vec![Arc::clone(self) as Arc<dyn PartitionStream>])
-    }
-
-    /// The slot as a leaf of a physical plan.
-    pub fn exec(self: &Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        let partitions = vec![Arc::clone(self) as Arc<dyn PartitionStream>];
-        let exec = StreamingTableExec::try_new(Arc::clone(&self.schema), partitions, None, [], false, None)?;
-        Ok(Arc::new(exec))
-    }
 }
 
-impl PartitionStream for Slot {
+impl<C: Content> PartitionStream for SlotOf<C> {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let batches = stream::iter(batches.into_iter().map(Ok));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+        let content = self.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(content.batches())))
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion::common::Result;
 
 use super::baseline::Baseline;
 use super::compile::CompiledRule;
-use super::state::{Rolling, Store, Threshold, View};
+use super::state::{Rolling, Store, Threshold, View, WindowGroups};
 use super::tasks::guarded;
 use super::{Found, Stopwatch, Trouble, Work};
 use crate::budget::Budget;
@@ -180,25 +180,25 @@ impl RuleState {
             };
             let nothing = wanted.as_ref().is_some_and(BTreeSet::is_empty);
             groups.push(if nothing {
-                RecordBatch::new_empty(Arc::clone(&part.view.schema))
+                WindowGroups::default()
             } else {
                 store.window(&part.view, window, wanted.as_ref())?
             });
         }
-        if groups.iter().all(|groups| groups.num_rows() == 0) {
+        if groups.iter().all(WindowGroups::is_empty) {
             return Ok(RecordBatch::new_empty(self.compiled.output_schema()));
         }
         self.rows_of(groups).await
     }
 
-    /// The rule's rows for these groups, a batch a part.
-    pub async fn rows_of(&self, groups: Vec<RecordBatch>) -> Result<RecordBatch> {
+    /// The rule's rows for the groups of each part.
+    pub async fn rows_of(&self, groups: Vec<WindowGroups>) -> Result<RecordBatch> {
         for (split, groups) in self.compiled.splits.iter().zip(groups) {
-            split.groups.put(vec![groups]);
+            split.groups.put(groups);
         }
         let rows = self.compiled.run_rest().await;
         for split in &self.compiled.splits {
-            split.groups.put(Vec::new());
+            split.groups.put(WindowGroups::default());
         }
         rows
     }

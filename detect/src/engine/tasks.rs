@@ -3,9 +3,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use futures::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Runs `work` for every item and returns the results in the items' order.
@@ -14,10 +17,15 @@ where
     R: Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
+    // (a plan yields to others before it is done: all begun at once, they would all hold what they work on)
+    let places = Arc::new(Semaphore::new(Handle::current().metrics().num_workers()));
     let mut tasks = JoinSet::new();
     for (i, item) in items.into_iter().enumerate() {
-        let task = work(item);
-        tasks.spawn(async move { (i, task.await) });
+        let (task, places) = (work(item), Arc::clone(&places));
+        tasks.spawn(async move {
+            let _place = places.acquire_owned().await;
+            (i, task.await)
+        });
     }
     let mut done = BTreeMap::new();
     while let Some(result) = tasks.join_next().await {

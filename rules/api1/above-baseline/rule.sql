@@ -2,7 +2,7 @@
 title = "One client asks for more different objects than anybody does"
 severity = "high"
 entity = ["client", "route"]
-owasp = ["API1:2023", "API4:2023"]
+owasp = ["API1:2023", "API4:2023", "API6:2023"]
 attack = ["T1213"]
 params = { min_objects = 30, unknown_objects = 2000.0, route_factor = 4.0, unnamed_factor = 2.0, bulk_factor = 60.0, many_agents = 3, shared_factor = 5.0, own_factor = 1.25, high_factor = 0.5, low_factor = 5.0, declared_factor = 10, picture_factor = 10 }
 quiet = "3h"
@@ -21,7 +21,8 @@ Where the ids stand and in which order they come makes no difference. Misses (40
 by what it asks for long before it is seen by what it gets.
 
 Why it matters: each request is well-formed and answered, so nothing else in the log stands out. Whole user bases left that way. 30 profiles
-in an hour are nothing on a page of products and a theft on a page of profiles; the route's own traffic knows which.
+in an hour are nothing on a page of products and a theft on a page of profiles; the route's own traffic knows which. POSTs count alike: who signs up, redeems, reserves
+or checks out far more often than anybody else abuses a flow of the business.
 
 Looks alike, is harmless: an office or partner on its first day, a job that reads much more than the day before. Clients whose agent always carries a URL,
 as declared crawlers do, need `declared_factor` times as many; that is no exemption, because anybody can write such an agent: exempt a crawler whose address

@@ -22,9 +22,9 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 
 use super::constant;
-use super::leaf::Slot;
-use super::state::Threshold;
+use super::leaf::SlotOf;
 use super::state::aggregate::Aggregate;
+use super::state::{Threshold, WindowGroups};
 pub use known::{Argument, argument};
 use known::{Known, STILL, Trend, known, least_values, of_aggregate};
 
@@ -46,7 +46,7 @@ pub struct Findings {
 /// A split as the analysis knows it.
 pub struct Lowest<'a> {
     /// Where its groups come in.
-    pub input: &'a Arc<Slot>,
+    pub input: &'a Arc<SlotOf<WindowGroups>>,
     /// How many keys they have.
     pub keys: usize,
     /// Its aggregates.

@@ -303,9 +303,13 @@ impl Accumulator {
 
     /// The states of the groups from `groups.start` on; those before were taken already. `last`: there are none after them.
     pub fn take_states(&mut self, groups: Range<usize>, last: bool) -> Result<Vec<ArrayRef>> {
+        let all = last && groups.start == 0;
         match self {
             Self::Rows => Ok(Vec::new()),
+            // (what is copied must not stay beside the copies of all others)
+            Self::Distinct(distinct) if last => Ok(vec![std::mem::take(distinct).states(groups)?]),
             Self::Distinct(distinct) => Ok(vec![distinct.states(groups)?]),
+            Self::Fold(fold) if all => Ok(vec![fold.take_values()?]),
             Self::Fold(fold) => Ok(vec![fold.values(groups)?]),
             Self::Other(accumulator) => {
                 own(accumulator).state(if last { EmitTo::All } else { EmitTo::First(groups.len()) })
@@ -317,8 +321,8 @@ impl Accumulator {
     pub fn take_results(&mut self, rows: &Int64Array) -> Result<ArrayRef> {
         match self {
             Self::Rows => Ok(Arc::new(rows.clone())),
-            Self::Distinct(distinct) => distinct::estimates(&distinct.states(0..rows.len())?),
-            Self::Fold(fold) => fold.values(0..rows.len()),
+            Self::Distinct(distinct) => distinct::estimates(&std::mem::take(distinct).states(0..rows.len())?),
+            Self::Fold(fold) => fold.take_values(),
             Self::Other(accumulator) => own(accumulator).evaluate(EmitTo::All),
         }
     }

@@ -111,12 +111,29 @@ impl Fold {
         let data_type = &self.data_type;
         match &self.cells {
             Cells::Count(counts) => Ok(Arc::new(Int64Array::from(counts[groups].to_vec()))),
-            Cells::Signed(column) => array(data_type, column, groups),
-            Cells::Unsigned(column) => array(data_type, column, groups),
-            Cells::Float(column) => array(data_type, column, groups),
+            Cells::Signed(column) => column.array(data_type, groups),
+            Cells::Unsigned(column) => column.array(data_type, groups),
+            Cells::Float(column) => column.array(data_type, groups),
             Cells::Truth(column) => {
                 let values = BooleanBuffer::from(column.values[groups.clone()].to_vec());
                 Ok(Arc::new(BooleanArray::new(values, column.nulls(groups))))
+            }
+        }
+    }
+
+    /// The values of all groups, which are settled, without a copy: none are left.
+    pub fn take_values(&mut self) -> Result<ArrayRef> {
+        let data_type = &self.data_type;
+        match &mut self.cells {
+            Cells::Count(counts) => Ok(Arc::new(Int64Array::from(std::mem::take(counts)))),
+            Cells::Signed(column) => column.take(data_type),
+            Cells::Unsigned(column) => column.take(data_type),
+            Cells::Float(column) => column.take(data_type),
+            Cells::Truth(column) => {
+                let all = 0..column.values.len();
+                let nulls = column.nulls(all);
+                column.seen = Vec::new();
+                Ok(Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(&mut column.values)), nulls)))
             }
         }
     }
@@ -161,6 +178,18 @@ impl<N: Copy> Column<N> {
     }
 }
 
+impl<N: ArrowNativeType> Column<N> {
+    fn array(&self, data_type: &DataType, groups: Range<usize>) -> Result<ArrayRef> {
+        array(data_type, self.values[groups.clone()].to_vec(), self.nulls(groups))
+    }
+
+    fn take(&mut self, data_type: &DataType) -> Result<ArrayRef> {
+        let nulls = self.nulls(0..self.values.len());
+        self.seen = Vec::new();
+        array(data_type, std::mem::take(&mut self.values), nulls)
+    }
+}
+
 fn each(groups: &[usize], counted: Option<&NullBuffer>, mut add: impl FnMut(usize, usize)) {
     match counted {
         None => groups.iter().enumerate().for_each(|(row, &group)| add(row, group)),
@@ -173,11 +202,7 @@ fn natives<N: ArrowNativeType>(values: &ArrayRef) -> ScalarBuffer<N> {
     ScalarBuffer::new(data.buffers()[0].clone(), data.offset(), data.len())
 }
 
-fn array<N: ArrowNativeType>(data_type: &DataType, column: &Column<N>, groups: Range<usize>) -> Result<ArrayRef> {
-    let data = ArrayData::builder(data_type.clone())
-        .len(groups.len())
-        .nulls(column.nulls(groups.clone()))
-        .add_buffer(Buffer::from_vec(column.values[groups].to_vec()))
-        .build()?;
-    Ok(make_array(data))
+fn array<N: ArrowNativeType>(data_type: &DataType, values: Vec<N>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+    let (length, values) = (values.len(), Buffer::from_vec(values));
+    Ok(make_array(ArrayData::builder(data_type.clone()).len(length).nulls(nulls).add_buffer(values).build()?))
 }

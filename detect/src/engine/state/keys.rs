@@ -4,6 +4,7 @@
 //! stored once. Texts become numbers ([`Words`]), and the numbers of a key are packed into one integer: looking a key up goes to
 //! memory once, where comparing texts would go there three times.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray};
@@ -20,6 +21,25 @@ use super::words::SharedWords;
 pub struct Keys {
     columns: Vec<KeyColumn>,
     codec: Codec,
+}
+
+/// Keys, each by its place.
+#[derive(Debug, Clone)]
+pub enum SomeKeys {
+    /// As integers.
+    Packed(Vec<Column>, Arc<[u128]>),
+    /// As columns.
+    Values(Vec<ArrayRef>),
+}
+
+impl SomeKeys {
+    /// Their values, one array a column.
+    pub fn values(&self, places: Range<usize>) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Packed(columns, keys) => unpacked(columns, keys[places].to_vec()),
+            Self::Values(columns) => Ok(columns.iter().map(|c| c.slice(places.start, places.len())).collect()),
+        }
+    }
 }
 
 /// How values become keys.
@@ -144,16 +164,25 @@ impl Keys {
 
     /// The values of some keys, one array a column.
     pub fn values(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
-        match &self.codec {
+        self.some(numbers)?.values(0..numbers.len())
+    }
+
+    /// Some of the keys, apart from the table.
+    pub fn some(&self, numbers: &[u32]) -> Result<SomeKeys> {
+        Ok(match &self.codec {
             Codec::Short(columns, table) => {
-                unpacked(columns, numbers.iter().map(|&n| u128::from(table.keys[n as usize])).collect())
+                let keys = numbers.iter().map(|&n| u128::from(table.keys[n as usize]));
+                SomeKeys::Packed(columns.clone(), keys.collect())
             }
-            Codec::Long(columns, table) => unpacked(columns, numbers.iter().map(|&n| table.keys[n as usize]).collect()),
+            Codec::Long(columns, table) => {
+                SomeKeys::Packed(columns.clone(), numbers.iter().map(|&n| table.keys[n as usize]).collect())
+            }
             Codec::Rows(converter, table) => {
                 let parser = converter.parser();
-                Ok(converter.convert_rows(numbers.iter().map(|&n| parser.parse(&table.keys[n as usize])))?)
+                let rows = numbers.iter().map(|&n| parser.parse(&table.keys[n as usize]));
+                SomeKeys::Values(converter.convert_rows(rows)?)
             }
-        }
+        })
     }
 
     /// Only these keys, ascending, with the numbers 0, 1, 2 ...

@@ -8,8 +8,9 @@ use arrow::compute::take_record_batch;
 use datafusion::common::Result;
 use hashbrown::HashMap;
 
-use super::pane::{Finished, Layer, Live, Pane};
+use super::pane::{Layer, Live, Pane};
 use super::sketch::Seen;
+use super::view::{View, WindowGroups};
 use super::watch::{self, Watch};
 use super::{PaneKey, Store};
 
@@ -113,14 +114,15 @@ impl Store {
         Ok(found)
     }
 
-    /// The keys of looks, each with the first so many of its rows at hand.
-    pub fn groups_of(&self, looks: &[(&Look, usize)]) -> Result<Finished> {
+    /// What a rule sees of the keys of looks into one window, each with the first so many of its rows at hand.
+    pub fn groups_of(&self, view: &View, looks: &[(&Look, usize)]) -> Result<WindowGroups> {
+        let Some((first, _)) = looks.first() else { return Ok(WindowGroups::default()) };
         let mut live = Live::of_few(&self.aggregates)?;
         for (look, rows) in looks {
             look.before.iter().try_for_each(|layer| live.merge(layer, &self.aggregates))?;
             live.update(&vec![look.key; *rows], &look.rows.slice(0, *rows), &self.inputs)?;
         }
-        live.finish()
+        WindowGroups::new(&self.keys, view, first.window, live.finish(view)?)
     }
 }
 

@@ -42,7 +42,7 @@ pub use look::Look;
 use pane::Pane;
 pub use rolling::Rolling;
 pub use source::Source;
-pub use view::{View, ViewColumn};
+pub use view::{View, ViewColumn, WindowGroups};
 pub use watch::{Threshold, Watch};
 
 use super::prepared::Prepared;

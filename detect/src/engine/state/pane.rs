@@ -1,8 +1,8 @@
 //! The groups of one pane: those that are being aggregated, and layers of states that are done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
@@ -15,6 +15,7 @@ use super::groups::{Groups, NONE};
 use super::later::Log;
 use super::sift::Sift;
 use super::sketch::Seen;
+use super::view::View;
 
 /// A layer's sketches take no more than about this, bytes: Arrow's binary arrays end at 2 GiB.
 const LAYER_BYTES: usize = 256 << 20;
@@ -34,12 +35,14 @@ pub struct Layer {
     pub states: Vec<ArrayRef>,
     /// Keys with their groups, ascending; made when first asked for.
     order: Arc<OnceLock<Vec<(u32, u32)>>>,
+    /// By aggregate, what rules have asked for: several ask for the same. (Their window closes, so they do not stay.)
+    results: Arc<Mutex<BTreeMap<usize, ArrayRef>>>,
 }
 
 impl Layer {
     /// States of the groups with these keys.
     pub fn new(number: u64, keys: Arc<[u32]>, states: Vec<ArrayRef>) -> Self {
-        Self { number, keys, states, order: Arc::default() }
+        Self { number, keys, states, order: Arc::default(), results: Arc::default() }
     }
 
     /// The groups of some keys, if there are any.
@@ -65,15 +68,26 @@ impl Layer {
         self.states[0].as_primitive::<Int64Type>()
     }
 
-    /// The results of its groups, which are in no other layer.
-    pub fn finish(&self, aggregates: &[Aggregate]) -> Result<Finished> {
+    /// What `view` sees of its groups, which are in no other layer.
+    pub fn finish(&self, aggregates: &[Aggregate], view: &View) -> Result<Finished> {
+        let mut results = vec![None; aggregates.len()];
         let mut at = 1;
-        let result = |aggregate: &Aggregate| {
+        for (number, aggregate) in aggregates.iter().enumerate() {
             let width = aggregate.state_fields()?.len();
             at += width;
-            aggregate.results(&self.states[at - width..at], self.rows())
-        };
-        Ok(Finished { keys: self.keys.to_vec(), results: aggregates.iter().map(result).collect::<Result<_>>()? })
+            if view.sees(number) {
+                results[number] = Some(self.result(number, aggregate, &self.states[at - width..at])?);
+            }
+        }
+        Ok(Finished { keys: self.keys.to_vec(), results })
+    }
+
+    fn result(&self, number: usize, aggregate: &Aggregate, states: &[ArrayRef]) -> Result<ArrayRef> {
+        let known = || self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = known().get(&number).cloned();
+        let result = result.map_or_else(|| aggregate.results(states, self.rows()), Ok)?;
+        known().insert(number, Arc::clone(&result));
+        Ok(result)
     }
 
     /// Only these groups.
@@ -97,8 +111,8 @@ impl Layer {
 pub struct Finished {
     /// The groups' keys.
     pub keys: Vec<u32>,
-    /// One array an aggregate.
-    pub results: Vec<ArrayRef>,
+    /// One array an aggregate, where it was asked for.
+    pub results: Vec<Option<ArrayRef>>,
 }
 
 /// Groups that are being aggregated.
@@ -210,12 +224,14 @@ impl Live {
         self.keys.is_empty()
     }
 
-    /// The results. (There must be groups: some of DataFusion's accumulators cannot say what nothing is.)
-    pub fn finish(mut self) -> Result<Finished> {
+    /// What `view` sees of the groups. (There must be some: some of DataFusion's accumulators cannot say what nothing is.)
+    pub fn finish(mut self, view: &View) -> Result<Finished> {
         let total = self.keys.len();
         self.accumulators.iter_mut().for_each(|a| a.settle(total));
         let rows = Int64Array::from(self.rows);
-        let results = self.accumulators.iter_mut().map(|a| a.take_results(&rows)).collect::<Result<_>>()?;
+        let results = self.accumulators.iter_mut().enumerate();
+        let results = results.map(|(number, a)| view.sees(number).then(|| a.take_results(&rows)).transpose());
+        let results = results.collect::<Result<_>>()?;
         Ok(Finished { keys: self.keys, results })
     }
 
@@ -223,9 +239,12 @@ impl Live {
     pub fn seal(mut self, next: &mut u64) -> Result<Vec<Layer>> {
         let total = self.keys.len();
         self.accumulators.iter_mut().for_each(|a| a.settle(total));
+        self.groups = Groups::default();
         let mut layers = Vec::new();
         for range in self.cuts() {
-            let mut states: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.rows[range.clone()].to_vec()))];
+            let all = range == (0..total);
+            let rows = if all { std::mem::take(&mut self.rows) } else { self.rows[range.clone()].to_vec() };
+            let mut states: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(rows))];
             for accumulator in &mut self.accumulators {
                 states.extend(accumulator.take_states(range.clone(), range.end == total)?);
             }

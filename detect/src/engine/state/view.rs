@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_datafusion_err};
 
-use super::keys::Keys;
+use super::keys::{Keys, SomeKeys};
 use super::later::{Later, Marks};
 use super::pane::{Finished, Layer, Live, Pane};
 use super::{PaneKey, Store, Threshold};
+use crate::engine::leaf::Content;
 
 /// A rule's view of a store: how the rows of its aggregate are made of the store's.
 #[derive(Debug, Clone)]
@@ -35,12 +37,36 @@ pub enum ViewColumn {
     Aggregate(usize),
 }
 
+impl View {
+    /// Whether it has this aggregate of the store.
+    pub fn sees(&self, aggregate: usize) -> bool {
+        self.columns.contains(&ViewColumn::Aggregate(aggregate))
+    }
+}
+
+/// The groups of a window as a rule sees them. They become rows a few at a time: a million at once, with their texts, would take a
+/// hundred megabytes for each rule.
+#[derive(Debug, Clone, Default)]
+pub struct WindowGroups(Option<Arc<Shown>>);
+
+#[derive(Debug)]
+struct Shown {
+    view: View,
+    window: (i64, i64),
+    keys: SomeKeys,
+    results: Vec<Option<ArrayRef>>,
+    count: usize,
+}
+
+/// Rows of groups that are made at a time: what plans like to work on.
+const BATCH: usize = if cfg!(test) { 3 } else { 8 * 1024 };
+
 /// The state of one group costs as much as passing over so many rows.
 const ROWS_PER_STATE: usize = if cfg!(test) { 1 } else { 512 };
 
 impl Store {
     /// The groups of a window as a rule sees them; only those of the keys that `wanted` has, if given.
-    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<RecordBatch> {
+    pub fn window(&self, view: &View, window: (i64, i64), wanted: Option<&BTreeSet<u32>>) -> Result<WindowGroups> {
         let mut layers = Vec::new();
         for layer in self.layers(window) {
             layers.push(match wanted {
@@ -50,7 +76,7 @@ impl Store {
         }
         layers.retain(|layer| !layer.keys.is_empty());
         let finished = match (&layers[..], &self.later) {
-            ([layer], None) => layer.finish(&self.aggregates)?,
+            ([layer], None) => layer.finish(&self.aggregates, view)?,
             (layers, later) => {
                 let few = wanted.is_some_and(|wanted| wanted.len() < self.keys.len() / 16);
                 let mut live = if few { Live::of_few(&self.aggregates) } else { Live::new(&self.aggregates) }?;
@@ -59,12 +85,12 @@ impl Store {
                     self.add_waiting(later, window, wanted, &mut live)?;
                 }
                 if live.is_empty() {
-                    return Ok(RecordBatch::new_empty(Arc::clone(&view.schema)));
+                    return Ok(WindowGroups::default());
                 }
-                live.finish()?
+                live.finish(view)?
             }
         };
-        seen_by(&self.keys, view, window, &finished)
+        WindowGroups::new(&self.keys, view, window, finished)
     }
 
     /// Adds the rows of a window that wait.
@@ -93,7 +119,7 @@ impl Store {
     }
 
     /// The groups of a window, for a rule with this threshold, if its rows wait without numbers.
-    pub fn sifted(&self, view: &View, window: (i64, i64), threshold: Threshold) -> Result<Option<RecordBatch>> {
+    pub fn sifted(&self, view: &View, window: (i64, i64), threshold: Threshold) -> Result<Option<WindowGroups>> {
         let Some(later) = self.later.as_ref().filter(|_| self.sifts) else { return Ok(None) };
         let mut keys = self.keys.sibling()?;
         let mut live = Live::new(&self.aggregates)?;
@@ -104,9 +130,9 @@ impl Store {
             }
         }
         if live.is_empty() {
-            return Ok(Some(RecordBatch::new_empty(Arc::clone(&view.schema))));
+            return Ok(Some(WindowGroups::default()));
         }
-        seen_by(&keys, view, window, &live.finish()?).map(Some)
+        WindowGroups::new(&keys, view, window, live.finish(view)?).map(Some)
     }
 
     /// The panes that count for a window.
@@ -119,26 +145,49 @@ impl Store {
     pub(super) fn layers(&self, window: (i64, i64)) -> impl Iterator<Item = &Layer> {
         self.panes_of(window).flat_map(|pane| &pane.layers)
     }
+}
 
-    /// Groups as a rule sees them.
-    pub fn seen_by(&self, view: &View, window: (i64, i64), groups: &Finished) -> Result<RecordBatch> {
-        seen_by(&self.keys, view, window, groups)
+impl WindowGroups {
+    /// Groups with these keys.
+    pub fn new(keys: &Keys, view: &View, window: (i64, i64), groups: Finished) -> Result<Self> {
+        let (count, keys) = (groups.keys.len(), keys.some(&groups.keys)?);
+        Ok(Self(Some(Arc::new(Shown { view: view.clone(), window, keys, results: groups.results, count }))))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|shown| shown.count == 0)
     }
 }
 
-/// Groups as a rule sees them.
-fn seen_by(keys: &Keys, view: &View, (start, end): (i64, i64), groups: &Finished) -> Result<RecordBatch> {
-    let keys = keys.values(&groups.keys)?;
-    let bound = |at: i64, i: usize| -> ArrayRef {
-        let bound = TimestampMicrosecondArray::from_value(at, groups.keys.len());
-        Arc::new(bound.with_data_type(view.schema.field(i).data_type().clone()))
-    };
-    let columns = view.columns.iter().enumerate().map(|(i, column)| match *column {
-        ViewColumn::Start => bound(start, i),
-        ViewColumn::End => bound(end, i),
-        ViewColumn::Key(at) => Arc::clone(&keys[at]),
-        ViewColumn::Aggregate(at) => Arc::clone(&groups.results[at]),
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(groups.keys.len()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(&view.schema), columns.collect(), &options)?)
+impl Content for WindowGroups {
+    fn batches(self) -> impl Iterator<Item = Result<RecordBatch>> + Send + 'static {
+        self.0.into_iter().flat_map(|shown| {
+            (0..shown.count).step_by(BATCH).map(move |from| shown.rows(from..(from + BATCH).min(shown.count)))
+        })
+    }
+}
+
+impl Shown {
+    fn rows(&self, groups: Range<usize>) -> Result<RecordBatch> {
+        let (start, end) = self.window;
+        let keys = self.keys.values(groups.clone())?;
+        let bound = |at: i64, i: usize| -> ArrayRef {
+            let bound = TimestampMicrosecondArray::from_value(at, groups.len());
+            Arc::new(bound.with_data_type(self.view.schema.field(i).data_type().clone()))
+        };
+        let result = |aggregate: usize| {
+            let result = self.results[aggregate].as_ref().map(|result| result.slice(groups.start, groups.len()));
+            result.ok_or_else(|| exec_datafusion_err!("an aggregate was not asked for"))
+        };
+        let columns = self.view.columns.iter().enumerate().map(|(i, column)| match *column {
+            ViewColumn::Start => Ok(bound(start, i)),
+            ViewColumn::End => Ok(bound(end, i)),
+            ViewColumn::Key(at) => Ok(Arc::clone(&keys[at])),
+            ViewColumn::Aggregate(at) => result(at),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.view.schema), columns, &options)?)
+    }
 }
