@@ -89,7 +89,9 @@ impl Told {
                 if paths.len() < MAX_WRITTEN =>
             {
                 // (as `discover` has them)
-                paths.extend(more.into_iter().map(|path| path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)));
+                paths.extend(
+                    more.into_iter().map(|path| path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_owned)),
+                );
             }
             _ => *self = Self::Anything,
         }
