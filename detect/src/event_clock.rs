@@ -29,7 +29,7 @@ impl EventClock {
     /// A source that delivers whole files is waited for: event time stays behind the newest row of all by what a file covers, and
     /// by how late its lines may come. So it waits for a file that is due, and not for one that never comes.
     pub fn watermark(&mut self, tailer: &Tailer, rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
-        let files: Vec<FileStatus> = tailer.sources().collect();
+        let files: Vec<FileStatus<'_>> = tailer.sources().collect();
         self.mark(&files, rows_came, now, bound)
     }
 
@@ -38,14 +38,14 @@ impl EventClock {
         self.last_row.map(|(_, mark)| mark)
     }
 
-    fn mark(&mut self, files: &[FileStatus], rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
+    fn mark(&mut self, files: &[FileStatus<'_>], rows_came: bool, now: Instant, bound: Option<i64>) -> Option<i64> {
         let bound = bound.unwrap_or(i64::MAX);
-        let newest = |f: &FileStatus| f.newest_ts.map(|ts| ts.min(bound));
+        let newest = |f: &FileStatus<'_>| f.newest_ts.map(|ts| ts.min(bound));
         let wait =
             files.iter().filter_map(|f| self.intervals.get(f.source)?.map(|i| i.saturating_add(f.lateness_us))).max();
         let wait = wait.or(self.intervals.iter().flatten().max().copied());
         let held = files.iter().filter_map(newest).max().zip(wait).map(|(ts, wait)| ts.saturating_sub(wait));
-        let mark = |f: &FileStatus| {
+        let mark = |f: &FileStatus<'_>| {
             let mark = newest(f)?.saturating_sub(f.lateness_us);
             Some(held.map_or(mark, |held| mark.min(held)))
         };
@@ -69,6 +69,7 @@ impl EventClock {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use tripline_ingest::Counters;
@@ -77,12 +78,12 @@ mod tests {
 
     const MINUTE: i64 = 60_000_000;
 
-    fn file(source: usize, newest: i64) -> FileStatus {
+    fn file(source: usize, newest: i64) -> FileStatus<'static> {
         FileStatus {
-            key: String::new(),
-            path: "a.log".into(),
+            key: "",
+            path: Path::new("a.log"),
             source,
-            format: "combined".to_owned(),
+            format: "combined",
             newest_ts: Some(newest * MINUTE),
             lateness_us: MINUTE,
             at_end: true,
@@ -99,7 +100,8 @@ mod tests {
     #[test]
     fn whole_files_are_waited_for_and_missing_ones_are_not() {
         let now = Instant::now();
-        let at = |clock: &mut EventClock, files: &[FileStatus]| clock.mark(files, true, now, None).unwrap() / MINUTE;
+        let at =
+            |clock: &mut EventClock, files: &[FileStatus<'_>]| clock.mark(files, true, now, None).unwrap() / MINUTE;
         // A tailed file has come to 100, the last whole file to 95.
         let files = [file(0, 100), file(1, 95)];
         assert_eq!(at(&mut clock(false), &files), 99);

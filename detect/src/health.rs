@@ -9,7 +9,7 @@
 //! ([`bound`]), and a line from the [far future](AHEAD_REJECTED) is rejected, because it would make the rest of its own
 //! file late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use tripline_alert::{Alert, Finding, Severity, Window};
@@ -103,7 +103,7 @@ impl Health {
     }
 
     /// Looks at how the files stand at `now` (wall clock, µs). Returns what there is to tell.
-    pub fn look(&mut self, now: i64, files: &[FileStatus]) -> Vec<Notice> {
+    pub fn look(&mut self, now: i64, files: &[FileStatus<'_>]) -> Vec<Notice> {
         let mut notices = Vec::new();
         // Files that were read before this process began have been heard of, too: their source counts from now.
         for file in files.iter().filter(|f| f.newest_ts.is_some()) {
@@ -121,10 +121,16 @@ impl Health {
         self.looked = Some(now);
         if bound(now).is_some() {
             for file in files {
-                notices.extend(self.files.entry(file.key.clone()).or_default().look(now, file));
+                if !self.files.contains_key(file.key) {
+                    self.files.insert(file.key.to_owned(), File::default());
+                }
+                notices.extend(self.files.get_mut(file.key).and_then(|known| known.look(now, file)));
             }
         }
-        self.files.retain(|key, _| files.iter().any(|f| f.key == *key));
+        if self.files.len() > files.len() {
+            let there: HashSet<&str> = files.iter().map(|f| f.key).collect();
+            self.files.retain(|key, _| there.contains(key.as_str()));
+        }
         notices
     }
 
@@ -197,7 +203,7 @@ impl Source {
 }
 
 impl File {
-    fn look(&mut self, now: i64, status: &FileStatus) -> Option<Notice> {
+    fn look(&mut self, now: i64, status: &FileStatus<'_>) -> Option<Notice> {
         // What is read until a file's end is reached for the first time is the past, and old by right.
         let grew = self.caught_up && status.newest_ts > self.newest;
         self.newest = status.newest_ts;
@@ -244,6 +250,8 @@ pub(crate) fn span(us: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
     use tripline_alert::{Lifecycle, Status};
     use tripline_ingest::Counters;
 
@@ -255,12 +263,12 @@ mod tests {
         Health::new(&[source], open).unwrap()
     }
 
-    fn file(newest_ts: Option<i64>, at_end: bool) -> FileStatus {
+    fn file(newest_ts: Option<i64>, at_end: bool) -> FileStatus<'static> {
         FileStatus {
-            key: "a#1".into(),
-            path: "/logs/a/access.log".into(),
+            key: "a#1",
+            path: Path::new("/logs/a/access.log"),
             source: 0,
-            format: "combined".to_owned(),
+            format: "combined",
             newest_ts,
             lateness_us: 0,
             at_end,

@@ -238,20 +238,19 @@ impl Follower {
     async fn follow(&mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
         let changed = Arc::new(Notify::new());
         let hint = Arc::clone(&changed);
-        let (_wake, problems) = Wake::new(&self.patterns, move || hint.notify_one());
+        let (wake, problems) = Wake::new(&self.patterns, move || hint.notify_one());
         for problem in problems {
             tracing::info!("no change notifications, looking every second instead: {problem}");
         }
         let hint = Arc::clone(&changed);
         self.rules.watch(move || hint.notify_one());
         while !*shutdown.borrow() {
+            self.tailer.hear(wake.told());
             self.tailer.poll(self.started.elapsed()).iter().for_each(tell);
-            let files: Vec<_> = self.tailer.sources().collect();
-            self.health.look(now_us(), &files).iter().for_each(tell);
+            self.look_at_files();
             if let Some(new) = self.rules.poll().await {
                 self.reload(new).await?;
             }
-            self.counts.files(&files, self.tailer.truncations());
             self.show();
             while self.epoch().await? && !*shutdown.borrow() {
                 self.show();
@@ -269,6 +268,12 @@ impl Follower {
         }
         tracing::info!("stopping: sending what is due");
         Ok(())
+    }
+
+    fn look_at_files(&mut self) {
+        let files: Vec<_> = self.tailer.sources().collect();
+        self.health.look(now_us(), &files).iter().for_each(tell);
+        self.counts.files(&files, self.tailer.truncations());
     }
 
     /// Goes on with other rules. Those that stay keep their state.
@@ -341,7 +346,7 @@ impl Follower {
             let Some(next) = self.tailer.next_batch() else { break };
             // (what holds no lines, or was passed over, is to be committed, too)
             rows += (next.batch.rows.num_rows() + next.batch.rejects.len()).max(1);
-            let format = || self.tailer.sources().find(|f| f.key == next.file).map(|f| f.format);
+            let format = || self.tailer.sources().find(|f| f.key == next.file).map(|f| f.format.to_owned());
             self.counts.read(&next, format);
             self.exceptions.count(&next.batch.rows)?;
             self.health.heard(next.source);

@@ -15,6 +15,8 @@ pub struct Discovered {
     pub files: Vec<PathBuf>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
+    /// Whether a symbolic link leads to any of it.
+    pub has_links: bool,
 }
 
 /// Something that a person has to look at.
@@ -62,6 +64,7 @@ pub(crate) fn describe(error: &io::Error) -> String {
 pub fn discover(pattern: &str) -> Discovered {
     let mut found = Discovered::default();
     let path = Path::new(pattern);
+    found.has_links = path.is_symlink();
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => walk(path, None, &mut found),
         Ok(metadata) if metadata.is_file() => found.files.push(path.to_owned()),
@@ -110,6 +113,7 @@ fn walk(directory: &Path, matcher: Option<&GlobMatcher>, found: &mut Discovered)
     // `WalkDir` puts `./` before what it finds in `.`; the pattern and the reader have none.
     let plain = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
     for entry in WalkDir::new(directory).follow_links(true) {
+        found.has_links |= entry.as_ref().is_ok_and(walkdir::DirEntry::path_is_symlink);
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
                 let path = if matcher.is_some() { plain(entry.path()) } else { entry.into_path() };

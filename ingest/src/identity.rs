@@ -15,6 +15,8 @@ const UNKNOWN: &str = "unknown";
 pub(crate) struct Identity {
     trusted_proxies: Vec<IpNet>,
     columns: Vec<Column>,
+    /// Whether the address alone counts, where there is one.
+    by_address: bool,
     user_verified: bool,
 }
 
@@ -34,8 +36,10 @@ impl Identity {
             "session" => Ok(Column::Session),
             _ => Err(format!("`{name}` cannot identify a client; use one of {}", client_columns().join(", "))),
         };
-        let columns = options.client.iter().map(column).collect::<Result<_, _>>()?;
-        Ok(Self { trusted_proxies: options.trusted_proxies.clone(), columns, user_verified: options.user_verified })
+        let columns = options.client.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let by_address = matches!(columns.first(), None | Some(Column::ClientIp));
+        let trusted_proxies = options.trusted_proxies.clone();
+        Ok(Self { trusted_proxies, columns, by_address, user_verified: options.user_verified })
     }
 
     /// The real peer. A forwarded-for header counts as far as trusted proxies vouch for it: it is walked from the right,
@@ -63,6 +67,13 @@ impl Identity {
 
     /// The client's identity; `buffer` is for those that have to be written anew.
     pub(crate) fn client<'r>(&self, row: &Row<'r>, ip: Option<&'r str>, buffer: &'r mut String) -> &'r str {
+        // (nearly always)
+        if self.by_address
+            && let Some(ip) = ip
+            && !may_be_v6(ip)
+        {
+            return ip;
+        }
         buffer.clear();
         for column in &self.columns {
             let (prefix, name) = match column {
@@ -81,8 +92,8 @@ impl Identity {
             }
         }
         let Some(ip) = ip else { return UNKNOWN };
-        if !ip.bytes().take(5).any(|b| b == b':') {
-            return ip; // no IPv6: its first colon comes after at most four digits
+        if !may_be_v6(ip) {
+            return ip;
         }
         match ip.parse::<Ipv6Addr>() {
             Ok(v6) => write_network(v6, buffer),
@@ -92,6 +103,15 @@ impl Identity {
 
     fn trusts(&self, address: Option<IpAddr>) -> bool {
         address.is_some_and(|address| self.trusted_proxies.iter().any(|network| network.contains(&address)))
+    }
+}
+
+/// An IPv6 address has its first colon after at most four digits.
+#[inline]
+fn may_be_v6(ip: &str) -> bool {
+    match ip.as_bytes() {
+        [a, b, c, d, e, ..] => [a, b, c, d, e].contains(&&b':'),
+        short => short.contains(&b':'),
     }
 }
 
@@ -129,7 +149,8 @@ pub(crate) fn without_port(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('[') {
         return rest.split_once(']').map_or(text, |(ip, _)| ip);
     }
-    match text.split_once(':') {
+    let colon = memchr::memchr(b':', text.as_bytes()).map(|at| (&text[..at], &text[at + 1..]));
+    match colon {
         Some((ip, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => ip,
         _ => text,
     }

@@ -10,7 +10,7 @@
 //! 3. A format fills a [`row::Row`]; what it cannot parse is a [`Reject`] with its reason.
 //! 4. `identity` says who the client is, [`route`] what was asked for; `requests` and `views` make columns of it all. A
 //!    block is one Arrow buffer that the columns' strings point into: bytes are copied only where they must change.
-//! 5. [`Tailer`] follows many files as they grow, rotate and vanish; [`Wake`] tells it early that something happened. What
+//! 5. [`Tailer`] follows many files as they grow, rotate and vanish; [`Wake`] tells it early what happened. What
 //!    was read can be committed as [`Position`]s, from which a restart goes on. [`Reread`] leads back to lines that were read.
 //!
 //! Architecture invariants: nothing here knows SQL, the network or the clock. Only `input`, `discover`,
@@ -56,4 +56,4 @@ pub use reread::Reread;
 pub use source::{SourceOptions, client_columns};
 pub use table::schema;
 pub use tail::{Changes, FileStatus, Level, Notice, Source, TailBatch, Tailer};
-pub use wake::Wake;
+pub use wake::{Told, Wake};

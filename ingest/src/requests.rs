@@ -142,6 +142,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         Self { values: Vec::new(), valid: Validity::default(), capacity }
     }
 
+    #[inline]
     fn set(&mut self, row: usize, value: Option<T::Native>) {
         let Some(value) = value else { return };
         if self.values.is_empty() {

@@ -12,6 +12,8 @@ pub struct TimeCache {
     micros: i64,
     /// Seconds from 1970 to the beginning of the day that `text` names.
     day: i64,
+    /// The last `2000-10-10`, and seconds from 1970 to its beginning.
+    date: ([u8; 10], i64),
 }
 
 /// Parses `10/Oct/2000:13:55:36 -0700` (the common log format's `%d/%b/%Y:%H:%M:%S %z`) to µs UTC.
@@ -33,21 +35,29 @@ pub(crate) fn clf(text: &[u8; 26], cache: &mut TimeCache) -> Option<i64> {
     let seconds = clock(two(h0, h1)?, two(i0, i1)?, two(t0, t1)?)?;
     let zone = zone(sign, two(z0, z1)?, two(z2, z3)?)?;
     let micros = (day + seconds - zone) * SECOND;
-    *cache = TimeCache { text: *text, micros, day };
+    *cache = TimeCache { text: *text, micros, day, ..*cache };
     Some(micros)
 }
 
 /// Parses RFC 3339 and its relatives, `2000-10-10T20:55:36.123Z`, `2000-10-10 20:55:36,5+02:00`, to µs UTC. Digits
 /// after the sixth of a fraction are dropped; a time without a zone is UTC.
 pub(crate) fn iso(text: &[u8]) -> Option<i64> {
+    cached_iso(text, &mut TimeCache::default())
+}
+
+fn cached_iso(text: &[u8], cache: &mut TimeCache) -> Option<i64> {
     let (fixed, rest) = text.split_first_chunk::<19>()?;
     let [y0, y1, y2, y3, s1, m0, m1, s2, d0, d1, t, h0, h1, c1, i0, i1, c2, t0, t1] = *fixed;
     if [s1, s2, c1, c2] != *b"--::" || !matches!(t, b'T' | b't' | b' ') {
         return None;
     }
-    let start = days_from_civil(four(y0, y1, y2, y3)?, two(m0, m1)?, two(d0, d1)?)? * DAY;
+    let date = [y0, y1, y2, y3, s1, m0, m1, s2, d0, d1];
+    if date != cache.date.0 {
+        cache.date = (date, days_from_civil(four(y0, y1, y2, y3)?, two(m0, m1)?, two(d0, d1)?)? * DAY);
+    }
     let seconds = clock(two(h0, h1)?, two(i0, i1)?, two(t0, t1)?)?;
     let (micros, zone) = fraction_and_zone(rest)?;
+    let start = cache.date.1;
     Some((start + seconds - zone) * SECOND + micros)
 }
 
@@ -104,10 +114,29 @@ pub(crate) fn unix(text: &[u8]) -> Option<i64> {
     digits.all(u8::is_ascii_digit).then_some(micros)
 }
 
+/// `0.012` as a number: what `str::parse` makes of a decimal number of up to nine digits, which nearly all durations are.
+pub(crate) fn decimal(text: &str) -> Option<f64> {
+    const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+    let (mut digits, mut places, mut number) = (0_usize, None, 0_u32);
+    for &byte in text.as_bytes() {
+        match digit_of(byte) {
+            Some(digit) if digits < 9 => {
+                number = number * 10 + u32::from(digit);
+                digits += 1;
+            }
+            None if byte == b'.' && places.is_none() && digits > 0 => places = Some(digits),
+            _ => return None,
+        }
+    }
+    // (both are exact, so that their quotient is the nearest number)
+    let places = places.map_or(0, |point| digits - point);
+    (digits > 0).then(|| f64::from(number) / POWERS[places])
+}
+
 /// A time in whichever of the ways that logs write one.
 pub(crate) fn logged(text: &[u8], cache: &mut TimeCache) -> Option<i64> {
     let clf = text.try_into().ok().and_then(|text| clf(text, cache));
-    clf.or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| slashed(text))
+    clf.or_else(|| cached_iso(text, cache)).or_else(|| unix(text)).or_else(|| slashed(text))
 }
 
 /// `2000-10-10` and `20:55:36`, UTC, which stand in fields of their own.
@@ -228,6 +257,13 @@ mod tests {
         fn iso_agrees_with_jiff(micros in -62_000_000_000_000_000_i64..250_000_000_000_000_000) {
             let time = Timestamp::from_microsecond(micros).expect("in range");
             prop_assert_eq!(iso(time.to_string().as_bytes()), Some(micros));
+        }
+
+        #[test]
+        fn decimal_agrees_with_parse(text in r"[0-9]{0,6}\.?[0-9]{0,6}|[-+.0-9e]{0,9}") {
+            if let Some(number) = decimal(&text) {
+                prop_assert_eq!(Ok(number), text.parse::<f64>());
+            }
         }
 
         #[test]

@@ -42,15 +42,14 @@ pub(crate) struct TextColumns {
 
 #[derive(Clone, Default)]
 struct Column {
-    /// Its views up to its last value. Zero, the view of the empty text, is NULL.
+    /// Empty until the first value, then as long as the batch can become. Zero, the view of the empty text, is NULL.
     views: Vec<u128>,
-    /// How many of them are not.
-    values: usize,
 }
 
 impl TextColumns {
     /// `count` empty columns over the text of `block`, for up to `capacity` rows.
     pub(crate) fn new(block: Buffer, count: usize, capacity: usize) -> Self {
+        assert!(u32::try_from(block.len()).is_ok(), "a block is a few MiB");
         Self { block, side: Vec::new(), columns: vec![Column::default(); count], row: 0, capacity }
     }
 
@@ -70,16 +69,11 @@ impl TextColumns {
 
     #[inline]
     fn put(&mut self, column: usize, row: usize, view: u128) {
-        let Column { views, values } = &mut self.columns[column];
-        debug_assert!(views.len() <= row, "a value is given once a row");
-        if views.len() != row {
-            views.reserve_exact(self.capacity - views.len());
-            views.resize(row, 0);
-        } else if row == 0 {
-            views.reserve_exact(self.capacity);
+        let Column { views } = &mut self.columns[column];
+        if views.is_empty() {
+            *views = vec![0; self.capacity];
         }
-        views.push(view);
-        *values += usize::from(view != 0);
+        views[row] = view;
     }
 
     /// Gives column `to` the value that `from` was given in the current row; the bytes are shared.
@@ -92,9 +86,7 @@ impl TextColumns {
     /// Gives a column the same value in all rows so far; the bytes are stored once.
     pub(crate) fn fill(&mut self, column: usize, text: &str) {
         let view = self.view(text);
-        for row in 0..self.row {
-            self.put(column, row, view);
-        }
+        self.columns[column].views = vec![view; self.row];
     }
 
     /// The columns, each as long as there were rows.
@@ -103,12 +95,12 @@ impl TextColumns {
         let buffers: Arc<[Buffer]> = Arc::new([self.block, Buffer::from_vec(self.side)]);
         let all_null: ArrayRef = Arc::new(StringViewArray::new_null(rows));
         let finish = |column: Column| {
-            let Column { mut views, values } = column;
+            let Column { mut views } = column;
             if views.is_empty() {
                 return all_null.clone();
             }
-            views.resize(rows, 0);
-            Arc::new(array(views, values, &buffers))
+            views.truncate(rows);
+            Arc::new(array(views, &buffers))
         };
         self.columns.into_iter().map(finish).collect()
     }
@@ -127,12 +119,20 @@ impl TextColumns {
                 return (u128::from_le_bytes(*window) & MASKS[bytes.len()]) << 32 | bytes.len() as u128;
             }
         }
-        if bytes.len() > INLINE {
-            let at = self.side.len();
-            self.side.extend_from_slice(bytes);
-            return long_view(bytes, SIDE, at);
+        self.copied_view(bytes)
+    }
+
+    /// The view of a text that does not lie in the block, or at its very end.
+    #[inline(never)]
+    fn copied_view(&mut self, bytes: &[u8]) -> u128 {
+        if bytes.len() <= INLINE {
+            return inline_view(bytes);
         }
-        inline_view(bytes)
+        let at = self.side.len();
+        self.side.extend_from_slice(bytes);
+        // What is derived from a block stays far below 4 GiB, too: each byte of it is copied a bounded number of times.
+        assert!(u32::try_from(self.side.len()).is_ok(), "buffers of a batch are below 4 GiB");
+        long_view(bytes, SIDE, at)
     }
 }
 
@@ -143,19 +143,16 @@ fn inline_view(bytes: &[u8]) -> u128 {
     u128::from_le_bytes(text) | bytes.len() as u128
 }
 
-/// The view of a longer text: its length, first four bytes, buffer and place in the buffer.
+/// The view of a longer text: its length, first four bytes, buffer and place in the buffer, which is shorter than 4 GiB.
 #[inline]
 fn long_view(bytes: &[u8], buffer: u128, at: usize) -> u128 {
-    // A block and what is derived from it stay far below 4 GiB: a block is a few MiB at most, and each byte of it is
-    // copied a bounded number of times.
-    let at = u32::try_from(at).expect("buffers of a batch are below 4 GiB");
-    let length = u32::try_from(bytes.len()).expect("lines are below 4 GiB");
     let prefix = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    u128::from(at) << 96 | buffer << 64 | u128::from(prefix) << 32 | u128::from(length)
+    (at as u128) << 96 | buffer << 64 | u128::from(prefix) << 32 | bytes.len() as u128
 }
 
-/// An array of these views, of which so many are not NULL.
-fn array(views: Vec<u128>, values: usize, buffers: &Arc<[Buffer]>) -> StringViewArray {
+/// An array of these views.
+fn array(views: Vec<u128>, buffers: &Arc<[Buffer]>) -> StringViewArray {
+    let values = views.iter().filter(|view| **view != 0).count();
     let valid = || BooleanBuffer::collect_bool(views.len(), |row| views[row] != 0);
     let nulls = (values < views.len()).then(|| NullBuffer::new(valid()));
     let views = ScalarBuffer::from(views);

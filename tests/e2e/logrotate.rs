@@ -2,6 +2,10 @@
 //!
 //! A verdict for each line: what stands in the log or in one of its archives afterwards was read exactly once. What
 //! logrotate itself destroyed (`copytruncate`: lines between the copy and the truncation) may be missing.
+//!
+//! Where the source names the log alone (`logs/*.log`), a file that is renamed leaves the source. Then the log is rotated only once the
+//! program has read something of it: one that is born and renamed between two looks, or while the program is down, was never
+//! there for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -13,17 +17,47 @@ use tripline_tests::debian;
 use tripline_tests::journal::DEADLINE;
 use tripline_tests::logs::{at, combined};
 use tripline_tests::program::Process;
-use tripline_tests::receiver::Receiver;
+use tripline_tests::receiver::{Message, Receiver};
 use tripline_tests::site::{Site, terminate};
 
 const LOG: &str = "access.log";
 const ROTATIONS: usize = 8;
-/// The rotation during which the program is killed, and started anew after the next one.
+/// The rotation during which the program is killed.
 const KILLED: usize = 4;
 /// Lines that the server writes at least before the next rotation.
 const BETWEEN: u64 = 1_500;
 /// Lines of one write, as a server that buffers has them.
 const AT_ONCE: u64 = 25;
+/// Lines of a second, by their times.
+const A_SECOND: u64 = 500;
+
+/// How the log is rotated, and what is expected.
+struct Plan {
+    /// What logrotate's config says of it.
+    how: &'static str,
+    /// Whether logrotate may destroy lines.
+    destroys: bool,
+    /// What the source names.
+    source: &'static str,
+    /// After how many further rotations the killed program is started anew; `None`: it is not killed.
+    down_for: Option<usize>,
+}
+
+impl Plan {
+    /// Everything in the folder is read, archives too, and the program misses a rotation.
+    fn folder(how: &'static str, destroys: bool) -> Self {
+        Self { how, destroys, source: "logs", down_for: Some(1) }
+    }
+
+    /// Renamed files leave the source.
+    fn log_alone(how: &'static str, down_for: Option<usize>) -> Self {
+        Self { how, destroys: false, source: "logs/*.log", down_for }
+    }
+
+    fn leaves(&self) -> bool {
+        self.source != "logs"
+    }
+}
 
 /// The server: it appends, and opens its log anew when it is told to.
 struct Server {
@@ -45,14 +79,29 @@ impl Server {
             self.file = open(&self.log);
             fs::remove_file(&self.reopen).expect("what logrotate left");
         }
-        let line = |n: u64| {
-            let second = i64::try_from(n / 500).expect("a small number");
-            combined(at(9 * 3600 + second), "192.0.2.7", &format!("GET /line/{n}"), 200)
-        };
-        let lines: String = (self.written..self.written + AT_ONCE).map(line).collect();
+        let lines: String =
+            (self.written..self.written + AT_ONCE).map(|n| Self::line(n, &format!("line/{n}"))).collect();
         self.file.write_all(lines.as_bytes()).expect("the log");
         self.written += AT_ONCE;
         process.ends_within(Duration::from_millis(1));
+    }
+
+    /// Writes on until the program has shown that it read something of this log, and has committed that.
+    fn write_until_read(&mut self, process: &Process, receiver: &Receiver) {
+        let marker = format!("/marker/{}", self.written);
+        self.file.write_all(Self::line(self.written, &marker[1..]).as_bytes()).expect("the log");
+        let is_told = |messages: &[Message]| messages.iter().any(|m| m.alert()["entity"]["path"] == marker.as_str());
+        let started = Instant::now();
+        while !is_told(&receiver.messages()) {
+            self.write(process);
+            process.ends_within(Duration::from_millis(10)); // so that the log does not become large
+            assert!(started.elapsed() < DEADLINE, "{marker} is not told:\n{}", process.said());
+        }
+    }
+
+    fn line(n: u64, path: &str) -> String {
+        let second = i64::try_from(n / A_SECOND).expect("a small number");
+        combined(at(9 * 3600 + second), "192.0.2.7", &format!("GET /{path}"), 200)
     }
 }
 
@@ -60,11 +109,13 @@ fn open(log: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(log).expect("the log")
 }
 
-/// Rotates again and again as `how` says, while the folder is followed. `destroys`: whether logrotate may.
-fn rotate(how: &str, destroys: bool) {
+/// Rotates again and again while the source is followed.
+fn rotate(plan: &Plan) {
+    let Plan { how, destroys, source, down_for } = *plan;
     let Some(logrotate) = debian::program("logrotate", "/usr/sbin/logrotate") else { return };
     let receiver = Receiver::answering(200);
     let site = Site::counting(&receiver);
+    site.edit_config("path = \"logs\"", &format!("path = \"{source}\""));
     site.edit_config("[rules]", "[history]\ndir = \"history\"\nkeep = \"3000d\"\n\n[rules]");
     let folder = site.path().display();
     // As Debian's nginx has it, but for the log's size, and that the server's answer is waited for.
@@ -83,10 +134,13 @@ fn rotate(how: &str, destroys: bool) {
         while server.written < begin + BETWEEN {
             server.write(&process);
         }
+        if plan.leaves() {
+            server.write_until_read(&process, &receiver);
+        }
         let mut command = std::process::Command::new(&logrotate);
         command.args(["--force", "--state"]).arg(site.path().join("logrotate.state"));
         let rotating = Process::start(command.arg(site.path().join("logrotate.conf")), site.path());
-        if rotation == KILLED {
+        if rotation == KILLED && down_for.is_some() {
             process.signal("KILL");
         }
         let started = Instant::now();
@@ -95,7 +149,7 @@ fn rotate(how: &str, destroys: bool) {
             assert!(started.elapsed() < DEADLINE, "logrotate does not end:\n{}", rotating.said());
         }
         rotating.end().with_code(0);
-        if rotation == KILLED + 1 {
+        if down_for.is_some_and(|more| rotation == KILLED + more) {
             process = site.run();
         }
     }
@@ -118,7 +172,11 @@ fn rotate(how: &str, destroys: bool) {
     );
     let excused = (0..server.written).filter(|line| !found.contains_key(line)).count();
     let how = how.replace('\n', ", ");
-    eprintln!("logrotate with {how}: {} lines written, {} read, {excused} excused", server.written, found.len());
+    eprintln!(
+        "logrotate with {how}, {source}: {} lines written, {} read, {excused} excused",
+        server.written,
+        found.len()
+    );
     assert!(destroys || excused == 0, "{how}: {excused} lines are missing");
     assert!(server.written >= BETWEEN * ROTATIONS as u64 && found.keys().all(|line| *line < server.written));
 }
@@ -159,20 +217,33 @@ fn left(folder: &Path) -> BTreeSet<u64> {
 /// Debian's default.
 #[test]
 fn create_and_compress_with_a_delay() {
-    rotate("create\ncompress\ndelaycompress", false);
+    rotate(&Plan::folder("create\ncompress\ndelaycompress", false));
 }
 
 #[test]
 fn create_and_compress_at_once() {
-    rotate("create\ncompress", false);
+    rotate(&Plan::folder("create\ncompress", false));
 }
 
 #[test]
 fn copytruncate_and_compress_with_a_delay() {
-    rotate("copytruncate\ncompress\ndelaycompress", true);
+    rotate(&Plan::folder("copytruncate\ncompress\ndelaycompress", true));
 }
 
 #[test]
 fn copytruncate_and_compress_at_once() {
-    rotate("copytruncate\ncompress", true);
+    rotate(&Plan::folder("copytruncate\ncompress", true));
+}
+
+/// The program is killed while the log is renamed, and started when that is done: what it had not read stands in a file that
+/// the source does not name.
+#[test]
+fn what_leaves_the_source_is_read_to_its_end() {
+    rotate(&Plan::log_alone("create\ncompress\ndelaycompress", Some(0)));
+}
+
+/// What is renamed is packed and deleted at once.
+#[test]
+fn what_leaves_the_source_and_is_deleted_is_read_to_its_end() {
+    rotate(&Plan::log_alone("create\ncompress", None));
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod equality;
 mod evidence;
 mod explain;
+mod faults;
 mod follow;
 mod formats;
 mod functions;

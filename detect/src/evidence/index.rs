@@ -98,6 +98,8 @@ pub struct Index {
     /// Each file's last block.
     last: BTreeMap<Arc<str>, u64>,
     next: u64,
+    /// All blocks have rows at or after it, µs; `None`: there are no blocks.
+    all_reach: Option<i64>,
 }
 
 impl Index {
@@ -114,17 +116,24 @@ impl Index {
             last.origin = block.origin;
             return;
         }
+        self.all_reach = Some(self.all_reach.map_or(block.last_ts, |least| least.min(block.last_ts)));
         self.last.insert(Arc::clone(&block.file), self.next);
         self.blocks.insert(self.next, block);
         self.next += 1;
         if self.blocks.len() > MAX_BLOCKS {
             self.blocks.pop_first();
+            self.all_reach = Some(i64::MIN); // (then `last` is put in order, too)
         }
     }
 
     /// Forgets what has no rows at or after `ts`, µs.
     pub fn forget_before(&mut self, ts: i64) {
+        // (asked many times a second, of very many files)
+        if self.all_reach.is_none_or(|least| least >= ts) {
+            return;
+        }
         self.blocks.retain(|_, block| block.last_ts >= ts);
+        self.all_reach = self.blocks.values().map(|block| block.last_ts).min();
         self.last.retain(|_, number| self.blocks.contains_key(number));
     }
 

@@ -80,7 +80,7 @@ impl Counts {
     }
 
     /// How the files stand, and how many were truncated by source.
-    pub fn files(&mut self, files: &[FileStatus], truncations: &[u64]) {
+    pub fn files(&mut self, files: &[FileStatus<'_>], truncations: &[u64]) {
         for source in self.sources.values_mut() {
             (source.files, source.unread, source.truncations) = (0, 0, 0);
         }

@@ -70,6 +70,12 @@ pub(super) enum Field {
 /// How many fields there are.
 const FIELDS: usize = Field::UserAgent as usize + 1;
 
+#[inline]
+fn bit(field: Field) -> u32 {
+    const { assert!(FIELDS <= 32, "a bit each") };
+    1 << field as u32
+}
+
 /// How a format writes blanks and the like in the headers that it logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decode {
@@ -86,6 +92,8 @@ pub(super) enum Decode {
 /// The values of a line, by field.
 pub(super) struct Found<'k, 'a> {
     slots: [Option<Slot<'k, 'a>>; FIELDS],
+    /// Which of them there are, a bit each: most lines have few.
+    filled: u32,
     /// Milliseconds in the unit of the duration.
     unit_ms: f64,
     /// Whether the line has a place for the request, even if there is none in it.
@@ -107,7 +115,7 @@ pub(super) struct Slot<'k, 'a> {
 impl<'k, 'a> Found<'k, 'a> {
     /// For lines whose fields have names.
     pub(super) fn by_name(decode: Decode) -> Self {
-        Self { slots: [None; FIELDS], unit_ms: MILLISECONDS, has_request: false, strict: false, decode }
+        Self { slots: [None; FIELDS], filled: 0, unit_ms: MILLISECONDS, has_request: false, strict: false, decode }
     }
 
     /// For lines whose fields are known by their place.
@@ -151,6 +159,7 @@ impl<'k, 'a> Found<'k, 'a> {
             return false;
         }
         let place = &mut self.slots[field as usize];
+        self.filled |= bit(field);
         let (loser, taken) = match place {
             Some(better) if better.rank <= slot.rank => (Some(slot), false),
             _ => (place.replace(slot), true),
@@ -161,12 +170,27 @@ impl<'k, 'a> Found<'k, 'a> {
         taken
     }
 
+    #[inline]
+    fn has(&self, field: Field) -> bool {
+        self.filled & bit(field) != 0
+    }
+
+    #[inline]
     fn take(&mut self, field: Field) -> Option<Slot<'k, 'a>> {
+        if !self.has(field) {
+            return None;
+        }
+        self.filled &= !bit(field);
         self.slots[field as usize].take()
     }
 
     /// A field's text as logged, and whether it holds escapes.
+    #[inline]
     fn logged(&mut self, field: Field, row: &mut Row<'a>) -> Option<(&'a str, bool)> {
+        if self.has(field) { self.logged_there(field, row) } else { None }
+    }
+
+    fn logged_there(&mut self, field: Field, row: &mut Row<'a>) -> Option<(&'a str, bool)> {
         let Slot { key, value, escaped, .. } = self.take(field)?;
         let text = match value {
             Value::Text(text) | Value::Number(text) => Some(text),
@@ -180,6 +204,7 @@ impl<'k, 'a> Found<'k, 'a> {
         text.filter(|text| present(text).is_some()).map(|text| (text, escaped))
     }
 
+    #[inline]
     fn text(&mut self, field: Field, row: &mut Row<'a>) -> Text<'a> {
         let (text, escaped) = self.logged(field, row)?;
         present(if escaped { unescape(text, row.arena) } else { text })
@@ -237,7 +262,7 @@ impl<'k, 'a> Found<'k, 'a> {
             "ns" => NANOSECONDS,
             _ => f64::NAN,
         };
-        match digits.parse::<f64>() {
+        match time::decimal(digits).map_or_else(|| digits.parse::<f64>(), Ok) {
             Ok(duration) => Ok(Some(duration * unit_ms).filter(|ms| ms.is_finite() && *ms >= 0.0)),
             Err(_) => self.not_a_number(slot, false, row),
         }

@@ -64,14 +64,23 @@ fn outermost<'a>(
 ) -> Result<(), NotJson> {
     let mut members = Members::of(line, row.arena)?;
     for place in 0.. {
-        let Some((key, value, is_expected)) = members.member_like(keys.expected(place))? else { break };
-        let known = keys.meaning(place).filter(|_| is_expected);
-        let meaning_of_key = known.unwrap_or_else(|| {
-            let means = meaning(key);
-            keys.remember(place, key, means);
-            means
-        });
-        take(found, key, value, meaning_of_key, 0, meaning, row)?;
+        if let Some(expected) = keys.expected(place)
+            && let Some(begin) = members.skip(&expected.around)
+        {
+            let key = &line[begin + expected.at.start..begin + expected.at.end];
+            let (value, means) = (members.value()?, expected.meaning);
+            if means == Meaning::Open {
+                take(found, key, value, means, 0, meaning, row)?;
+            } else {
+                found.take_in(means, key, value, false, row);
+            }
+            continue;
+        }
+        let begin = members.at();
+        let Some((key, value, around)) = members.member_between()? else { break };
+        let means = meaning(key);
+        keys.remember(place, key, &line[begin..around], means);
+        take(found, key, value, means, 0, meaning, row)?;
     }
     Ok(())
 }

@@ -46,34 +46,39 @@ impl<'a> Members<'a> {
 
     /// The next member of an object. At its end nothing may follow but blanks.
     pub(super) fn member(&mut self) -> Result<Option<(&'a str, Value<'a>)>, NotJson> {
-        Ok(self.member_like(None)?.map(|(key, value, _)| (key, value)))
+        Ok(self.member_between()?.map(|(key, value, _)| (key, value)))
     }
 
-    /// The next member, and whether its key is the expected one, which has no quote and no backslash.
-    #[inline]
-    pub(super) fn member_like(
-        &mut self,
-        expected: Option<&str>,
-    ) -> Result<Option<(&'a str, Value<'a>, bool)>, NotJson> {
+    /// The next member, and where its value begins.
+    pub(super) fn member_between(&mut self) -> Result<Option<(&'a str, Value<'a>, usize)>, NotJson> {
         if !self.advance()? {
             return Ok(None);
         }
-        let (start, length) = (self.at + 1, expected.map_or(0, str::len));
-        let end = start + length;
-        let bytes = self.text.as_bytes();
-        let is_expected = expected.is_some_and(|key| {
-            bytes.get(end) == Some(&b'"') && bytes[start - 1] == b'"' && bytes[start..end] == *key.as_bytes()
-        });
-        let key = if is_expected {
-            self.at = end + 1;
-            &self.text[start..end]
-        } else {
-            self.string()?
-        };
+        let key = self.string()?;
         self.skip_blanks();
         self.expect(b':')?;
         self.skip_blanks();
-        Ok(Some((key, self.value()?, is_expected)))
+        let begin = self.at;
+        Ok(Some((key, self.value()?, begin)))
+    }
+
+    /// If the text between the last value and the next one is this, as it was in another line where [`Self::member_between`] read
+    /// it in this place: passes over it and returns where it begins. Then comes [`Self::value`].
+    #[inline]
+    pub(super) fn skip(&mut self, around: &str) -> Option<usize> {
+        let begin = self.at;
+        if !self.text.as_bytes().get(begin..)?.starts_with(around.as_bytes()) {
+            return None;
+        }
+        self.at += around.len();
+        self.first = false;
+        self.skip_blanks();
+        Some(begin)
+    }
+
+    /// Where the next byte stands.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     /// The next element of an array.
@@ -95,7 +100,9 @@ impl<'a> Members<'a> {
         Ok(true)
     }
 
-    fn value(&mut self) -> Result<Value<'a>, NotJson> {
+    /// A value, which begins here.
+    #[inline]
+    pub(super) fn value(&mut self) -> Result<Value<'a>, NotJson> {
         match self.peek().ok_or(NotJson)? {
             b'"' => self.string().map(Value::Text),
             b'{' | b'[' => self.nested().map(Value::Nested),
@@ -303,6 +310,33 @@ mod tests {
             let _ = read(&text, &arena);
             let _ = read(&like, &arena);
             let _ = read(&format!("{{{like}"), &arena);
+        }
+    }
+
+    proptest! {
+        /// What is passed over is read as it would be member by member, whatever blanks stand in the two lines.
+        #[test]
+        fn skipping_is_reading(
+            one in " ?\"a\" ?: ?1 ?, ?\"b\" ?: ?2 ?",
+            other in " ?\"a\" ?: {0,2}1 ?, ?\"b\" {0,2}: {0,2}[1-3x]? ?",
+        ) {
+            let arena = Bump::new();
+            let (one, other) = (format!("{{{one}}}"), format!("{{{other}}}"));
+            let (mut members, mut read_on) = (Members::of(&one, &arena).expect("is one"), Vec::new());
+            let mut skipping = Members::of(&other, &arena).expect("is one");
+            loop {
+                let begin = members.at();
+                let Some((_, _, value)) = members.member_between().expect("is JSON") else { break };
+                if skipping.skip(&one[begin..value]).is_none() {
+                    break;
+                }
+                read_on.push(skipping.value());
+            }
+            let mut plain = Members::of(&other, &arena).expect("is one");
+            for value in read_on {
+                let found = plain.member();
+                prop_assert_eq!(value, found.map(|member| member.expect("is there").1));
+            }
         }
     }
 

@@ -13,6 +13,12 @@ pub(super) fn set_line<'a>(line: &'a str, escaped: bool, row: &mut Row<'a>) {
     if line.is_empty() || line == "-" {
         return;
     }
+    if let Some((method, target, protocol)) = usual(line) {
+        row.text.method = Some(method);
+        row.text.protocol = Some(protocol);
+        set_path(target, escaped, row);
+        return;
+    }
     let Some((method, target, protocol)) = split(line) else {
         row.extra.text("request", line);
         return;
@@ -20,6 +26,17 @@ pub(super) fn set_line<'a>(line: &'a str, escaped: bool, row: &mut Row<'a>) {
     row.text.method = Some(method);
     row.text.protocol = protocol;
     set_target(target, escaped, row);
+}
+
+/// The same as [`split`] for what nearly all requests are: `GET /path HTTP/1.1`.
+#[inline]
+fn usual(line: &str) -> Option<(&str, &str, &str)> {
+    let (method, protocol) = match line.as_bytes() {
+        [b'G', b'E', b'T', b' ', b'/', .., b' ', b'H', b'T', b'T', b'P', b'/', _, b'.', _] => (3, line.len() - 8),
+        [b'P', b'O', b'S', b'T', b' ', b'/', .., b' ', b'H', b'T', b'T', b'P', b'/', _, b'.', _] => (4, line.len() - 8),
+        _ => return None,
+    };
+    Some((&line[..method], &line[method + 1..protocol - 1], &line[protocol..]))
 }
 
 /// Method, target and protocol; HTTP/0.9 has none.
@@ -61,6 +78,12 @@ pub(super) fn set_target<'a>(target: &'a str, escaped: bool, row: &mut Row<'a>) 
         set_host(&after[..end], escaped, row);
         rest = &after[end..];
     }
+    set_path(rest, escaped, row);
+}
+
+/// `/path?query`, both of which may be missing.
+#[inline]
+fn set_path<'a>(rest: &'a str, escaped: bool, row: &mut Row<'a>) {
     let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
         Some(at) => (&rest[..at], &rest[at + 1..]),
         None => (rest, ""),

@@ -85,13 +85,14 @@ fn template<'r>(path: &'r str, template: &'r mut String, object: &mut Object<'r,
     let mut segments = 0;
     let mut start = 0;
     loop {
-        let mut end = start;
-        let mut class = Class::default();
-        while let Some(&byte) = bytes.get(end)
-            && byte != b'/'
-        {
-            class |= class_of(byte);
-            end += 1;
+        let (mut end, mut class) = (bytes.len(), Class::default());
+        for (at, &byte) in bytes[start..].iter().enumerate() {
+            let kind = class_of(byte);
+            if kind.is_slash() {
+                end = start + at;
+                break;
+            }
+            class |= kind;
         }
         if segments == MAX_SEGMENTS || (end == MAX_PATH && end < path.len()) {
             template.push_str(&path[copied..start]);

@@ -17,6 +17,8 @@ const DOT: u8 = 16;
 /// `@`, `+`, `%`: e-mail addresses and phone numbers, perhaps percent-encoded.
 const SPECIAL: u8 = 32;
 const OTHER: u8 = 64;
+/// What ends a segment.
+const SLASH: u8 = 128;
 
 static CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
@@ -29,6 +31,7 @@ static CLASSES: [u8; 256] = {
             b'-' | b'_' => JOINT,
             b'.' => DOT,
             b'@' | b'+' | b'%' => SPECIAL,
+            b'/' => SLASH,
             _ => OTHER,
         };
         byte += 1;
@@ -36,6 +39,7 @@ static CLASSES: [u8; 256] = {
     classes
 };
 
+#[inline]
 pub(super) fn class_of(byte: u8) -> Class {
     Class(CLASSES[usize::from(byte)])
 }
@@ -47,6 +51,10 @@ impl BitOrAssign for Class {
 }
 
 impl Class {
+    pub(super) fn is_slash(self) -> bool {
+        self.has(SLASH)
+    }
+
     fn has(self, kinds: u8) -> bool {
         self.0 & kinds != 0
     }

@@ -31,6 +31,8 @@ pub(super) struct Tailed {
     looked_at: Duration,
     /// Since when it has had no name and has not grown.
     silent: Option<Duration>,
+    /// Whether it was told that its last line does not end.
+    told_unfinished: bool,
     /// What it looked like when it was last compared with what was read.
     stamp: Option<Stamp>,
     /// The reader's position, once somebody asked: hashing is not free, and most files stand still.
@@ -45,6 +47,8 @@ pub(super) enum Change {
     None,
     /// Its beginning was overwritten: it begins anew.
     Truncated(String),
+    /// It ends in the middle of a line, and has for long.
+    Unfinished(String),
     /// It has no name, nothing new, and what took its place is there.
     Dropped,
 }
@@ -63,6 +67,7 @@ impl Tailed {
             grown_at: now,
             looked_at: now,
             silent: None,
+            told_unfinished: false,
             stamp: None,
             position: OnceCell::new(),
             is_stored: false,
@@ -130,12 +135,12 @@ impl Tailed {
         self.is_stored = false;
     }
 
-    pub(super) fn status(&self) -> FileStatus {
+    pub(super) fn status(&self) -> FileStatus<'_> {
         FileStatus {
-            key: self.reader.key().to_owned(),
-            path: self.reader.path().to_owned(),
+            key: self.reader.key(),
+            path: self.reader.path(),
             source: self.source,
-            format: self.reader.format().to_owned(),
+            format: self.reader.format(),
             newest_ts: self.reader.newest_ts(),
             lateness_us: self.reader.lateness_us(),
             at_end: self.at_end,
@@ -182,7 +187,11 @@ impl Tailed {
             self.grown_at = now;
             self.silent = None;
             self.at_end = false;
+            self.told_unfinished = false;
             return Change::None;
+        }
+        if let Some(text) = self.find_unfinished(now) {
+            return Change::Unfinished(text);
         }
         if named {
             self.silent = None;
@@ -192,6 +201,21 @@ impl Tailed {
         let deleted = metadata.nlink() == 0;
         let replaced = self.reader.path().exists();
         if self.at_end && silent >= GRACE && (deleted || replaced) { Change::Dropped } else { Change::None }
+    }
+
+    /// What to say if its last line has not ended for long.
+    fn find_unfinished(&mut self, now: Duration) -> Option<String> {
+        let bytes = self.reader.unfinished();
+        if bytes == 0 || self.told_unfinished || !self.at_end || now.saturating_sub(self.grown_at) < GRACE {
+            return None;
+        }
+        self.told_unfinished = true;
+        Some(format!(
+            "{}: has ended in the middle of a line for {} s; {bytes} bytes wait for the rest of it. If a rotation cut the line, \
+             that stands in another file: neither part is read as a request",
+            self.reader.path().display(),
+            GRACE.as_secs(),
+        ))
     }
 
     /// What to say if the file does not hold what was read of it any more.

@@ -1,6 +1,6 @@
 //! Opening what the sources name: files known from a position, new ones, and those that wait for room.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +29,28 @@ impl Tailer {
             let ending = self.seen.files.get(id).and_then(|found| found.path.extension());
             ending.is_some_and(|ending| ending == "gz" || ending == "zst")
         };
-        self.waiting.sort_by_key(is_archive);
+        self.waiting.sort_by_cached_key(is_archive);
         // Only then is it known which ones have to wait.
         self.meet_waiting();
         let newest = |id: &FileId| self.known.of(*id).and_then(|position| position.newest_ts);
-        self.waiting.sort_by_key(newest);
+        self.waiting.sort_by_cached_key(newest);
+    }
+
+    /// Opens what was closed and was written to since.
+    pub(super) fn meet_written(&mut self) {
+        let written: BTreeSet<FileId> = std::mem::take(&mut self.written).into_iter().collect();
+        if written.is_empty() {
+            return;
+        }
+        let Some(seen) = Arc::get_mut(&mut self.seen) else { return };
+        let changed: Vec<FileId> = written.into_iter().filter(|id| seen.look_again(*id)).collect();
+        let (files, waiting) = (&self.files, &self.waiting);
+        let is_new = |id: &FileId| !waiting.contains(id) && files.iter().all(|file| file.reader.file() != *id);
+        let new: Vec<FileId> = changed.into_iter().filter(is_new).collect();
+        if !new.is_empty() {
+            self.waiting.extend(new);
+            self.meet_waiting();
+        }
     }
 
     /// Opens files that had to wait, as many as there is room for; among them copies of what is read by now. Returns whether
@@ -56,17 +73,17 @@ impl Tailer {
     }
 
     /// Known files that have to wait hold event time back.
-    pub(super) fn waiting_status(&self) -> impl Iterator<Item = FileStatus> {
+    pub(super) fn waiting_status(&self) -> impl Iterator<Item = FileStatus<'_>> {
         self.waiting.iter().filter_map(|id| {
             let (found, position) = (self.seen.files.get(id)?, self.known.of(*id)?);
             let options = &self.sources[found.source].options;
             let default = || named(&position.format, options).map_or_else(|_| Duration::ZERO, |f| f.default_lateness());
             let lateness = options.lateness.unwrap_or_else(default);
             Some(FileStatus {
-                key: position.key().to_owned(),
-                path: found.path.clone(),
+                key: position.key(),
+                path: &found.path,
                 source: found.source,
-                format: position.format.clone(),
+                format: &position.format,
                 newest_ts: position.newest_ts,
                 lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
                 at_end: false,
@@ -77,7 +94,9 @@ impl Tailer {
 
     /// A file that a source names and that is not open: known from a position, or new. False: there is no room.
     fn meet(&mut self, id: FileId, found: &Found) -> bool {
-        let stuck = self.stuck.get(&id).is_some_and(|stuck| stuck.as_long_as == Some(found.stamp));
+        let stuck = self.stuck.get(&id).is_some_and(|stuck| {
+            stuck.as_long_as == Some(found.stamp) && stuck.until.is_none_or(|until| self.now < until)
+        });
         let parked = self.parked.get(&id) == Some(&found.stamp);
         if stuck || parked || self.is_finished(id, found) {
             return true;
@@ -161,7 +180,7 @@ impl Tailer {
             Err(_) if !is_still(id, &found.path) => return,
             Err(error) => {
                 let stuck = match &error {
-                    ProbeError::Empty { .. } => Stuck { as_long_as: Some(found.stamp), trouble: None },
+                    ProbeError::Empty { .. } => Stuck { as_long_as: Some(found.stamp), ..Stuck::default() },
                     ProbeError::Unreadable { .. } => Stuck::now(error.to_string()),
                     _ => Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) },
                 };
@@ -208,7 +227,7 @@ impl Tailer {
             Origin::Read => {
                 let text = format!("{}: is a copy of what was read before; not read", found.path.display());
                 self.notices.push(Notice { level: Level::Info, text });
-                self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), trouble: None });
+                self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::default() });
                 return true;
             }
             Origin::Of(originals) => originals,
@@ -254,7 +273,7 @@ impl Tailer {
     fn leave_copy(&mut self, id: FileId, found: &Found, plain: bool) {
         let text = format!("{}: is taken for a copy of a log that is followed; not read", found.path.display());
         let since = self.stuck.get(&id).and_then(|stuck| stuck.trouble.as_ref()).map_or(self.now + GRACE, |t| t.1);
-        self.stuck.insert(id, Stuck { as_long_as: None, trouble: plain.then_some((text, since)) });
+        self.stuck.insert(id, Stuck { trouble: plain.then_some((text, since)), ..Stuck::default() });
     }
 
     /// Files that lost their names while nobody looked: read to their end, where they are now.
@@ -296,6 +315,6 @@ fn is_still(id: FileId, path: &Path) -> bool {
 impl Stuck {
     /// Every look tries again.
     fn now(trouble: String) -> Self {
-        Self { as_long_as: None, trouble: Some((trouble, Duration::ZERO)) }
+        Self { trouble: Some((trouble, Duration::ZERO)), ..Self::default() }
     }
 }

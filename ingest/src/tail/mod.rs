@@ -14,7 +14,7 @@ mod seen;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +24,10 @@ use seen::{Seen, Stamp};
 
 use crate::batch::{Batch, Counters};
 use crate::position::{FileId, Position};
+use crate::reader::ReadError;
 use crate::reread::Reread;
 use crate::source::SourceOptions;
+use crate::wake::Told;
 
 /// Files open at a time. One that stands still is closed for one that grows.
 const MAX_OPEN: usize = 512;
@@ -35,6 +37,9 @@ const GRACE: Duration = Duration::from_mins(1);
 /// Looking at all that the sources name may be done again after so long for each file there: a hundred times what it
 /// takes, so that many idle files cost little.
 const LOOK_A_FILE: Duration = Duration::from_micros(500);
+/// How often that is done at least where the system tells of changes ([`Tailer::hear`]): events get lost, and some file
+/// systems send none.
+const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 
 /// Files to follow.
 #[derive(Debug, Clone)]
@@ -65,16 +70,16 @@ pub struct TailBatch {
 }
 
 /// How one file stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileStatus {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStatus<'t> {
     /// The file's key, as in [`TailBatch`].
-    pub key: String,
+    pub key: &'t str,
     /// The file's name now.
-    pub path: PathBuf,
+    pub path: &'t Path,
     /// Which of the sources names it, by its place in the list.
     pub source: usize,
     /// The format's name.
-    pub format: String,
+    pub format: &'t str,
     /// The newest timestamp read, in µs.
     pub newest_ts: Option<i64>,
     /// How far a line may lie behind it, in µs.
@@ -125,6 +130,8 @@ pub struct Tailer {
     known: Known,
     /// Files that cannot be read, or no further.
     stuck: BTreeMap<FileId, Stuck>,
+    /// What was told of files of which reading failed, and that were not read further since.
+    failed: HashMap<FileId, String>,
     /// What files looked like that were closed to make room.
     parked: HashMap<FileId, Stamp>,
     /// Files that wait for room.
@@ -140,6 +147,14 @@ pub struct Tailer {
     seen: Arc<Seen>,
     /// When to look at the file system again; `None`: nobody has looked yet.
     next_look: Option<Duration>,
+    /// Whether somebody tells of all changes ([`Tailer::hear`]), as far as the system does.
+    hears: bool,
+    /// Whether nobody told of new names, or of others, since it was looked last; then looking may wait.
+    is_quiet: bool,
+    /// Closed files that were written to.
+    written: Vec<FileId>,
+    /// When it was looked last.
+    looked: Duration,
     now: Duration,
     /// What is wrong now and was told.
     troubles: BTreeSet<String>,
@@ -149,9 +164,12 @@ pub struct Tailer {
 }
 
 /// Why a file is not followed.
+#[derive(Default)]
 struct Stuck {
     /// It stays so as long as the file looks like this; `None`: every look tries again.
     as_long_as: Option<Stamp>,
+    /// And until then; `None`: for good.
+    until: Option<Duration>,
     /// What somebody should know, and from when on.
     trouble: Option<(String, Duration)>,
 }
@@ -166,6 +184,7 @@ impl Tailer {
             files: Vec::new(),
             known: Known::new(positions),
             stuck: BTreeMap::new(),
+            failed: HashMap::new(),
             parked: HashMap::new(),
             waiting: Vec::new(),
             copies: Vec::new(),
@@ -173,6 +192,10 @@ impl Tailer {
             search_until: Duration::ZERO,
             seen: Arc::default(),
             next_look: None,
+            hears: false,
+            is_quiet: false,
+            written: Vec::new(),
+            looked: Duration::ZERO,
             now: Duration::ZERO,
             troubles: BTreeSet::new(),
             notices: Vec::new(),
@@ -186,12 +209,26 @@ impl Tailer {
         self.latest = latest;
     }
 
+    /// What the system told of all sources since this was called last: looks that would find nothing may be rarer.
+    pub fn hear(&mut self, told: Told) {
+        self.hears = told != Told::Blind;
+        match told {
+            Told::Blind | Told::Anything => self.is_quiet = false,
+            Told::Written(paths) => {
+                let ids = paths.iter().filter_map(|path| self.seen.paths.get(path.as_os_str()));
+                self.written.extend(ids);
+            }
+        }
+    }
+
     /// Looks at the open files and, unless that was done a moment ago, at all that the sources name. `now`: on a clock that
     /// only goes forward. Returns what happened since the last time.
     pub fn poll(&mut self, now: Duration) -> Vec<Notice> {
         self.now = now;
-        if self.next_look.is_some_and(|next| now < next) {
+        let wait = if self.is_quiet { LOOK_ANYWAY } else { Duration::ZERO };
+        if self.next_look.is_some_and(|next| now < next.max(self.looked + wait)) {
             self.check_open_files();
+            self.meet_written();
         } else {
             self.seen = Arc::new(Seen::look(&self.sources));
             if self.next_look.is_none() {
@@ -201,6 +238,8 @@ impl Tailer {
                 self.search_until = now + GRACE;
             }
             let files = u32::try_from(self.seen.files.len()).unwrap_or(u32::MAX);
+            (self.looked, self.is_quiet) = (now, self.hears && !self.seen.has_links);
+            self.written.clear();
             self.next_look = Some(now + LOOK_A_FILE.saturating_mul(files));
             self.check_open_files();
             self.meet_all();
@@ -224,6 +263,7 @@ impl Tailer {
     fn tell_troubles(&mut self) {
         self.passed_over.retain(|id, _| self.seen.files.contains_key(id));
         self.stuck.retain(|id, _| self.seen.files.contains_key(id));
+        self.failed.retain(|id, _| self.seen.files.contains_key(id));
         self.parked.retain(|id, _| self.seen.files.contains_key(id));
         let stuck = self.stuck.values().filter_map(|stuck| stuck.trouble.as_ref());
         let due = stuck.filter(|(_, from)| *from <= self.now).map(|(text, _)| text.clone());
@@ -245,7 +285,10 @@ impl Tailer {
                 return None;
             };
             match self.files[at].next_batch(self.latest) {
-                Ok(Some(batch)) => return Some(batch),
+                Ok(Some(batch)) => {
+                    self.failed.remove(&self.files[at].reader.file());
+                    return Some(batch);
+                }
                 Ok(None) => {
                     if self.files[at].is_archive() {
                         self.rest(at, true);
@@ -255,8 +298,13 @@ impl Tailer {
                     // As it looked before it was read: an archive may have become whole since.
                     let id = self.files[at].reader.file();
                     let stamp = self.seen.files.get(&id).map(|found| found.stamp);
-                    self.stuck.insert(id, Stuck { as_long_as: stamp, trouble: None });
-                    self.notices.push(Notice { level: Level::Warn, text: error.to_string() });
+                    // What a disk or a network refuses now it may give later, without a change of the file.
+                    let until = matches!(error, ReadError::Read { .. }).then(|| self.now + GRACE);
+                    self.stuck.insert(id, Stuck { as_long_as: stamp, until, trouble: None });
+                    let text = error.to_string();
+                    if self.failed.insert(id, text.clone()).as_ref() != Some(&text) {
+                        self.notices.push(Notice { level: Level::Warn, text });
+                    }
                     self.rest(at, false);
                 }
             }
@@ -283,7 +331,7 @@ impl Tailer {
     }
 
     /// The files that are open, and those with lines that wait until others are read.
-    pub fn sources(&self) -> impl Iterator<Item = FileStatus> {
+    pub fn sources(&self) -> impl Iterator<Item = FileStatus<'_>> {
         self.files.iter().map(Tailed::status).chain(self.waiting_status())
     }
 
@@ -304,6 +352,10 @@ impl Tailer {
             }
             match file.look(named.is_some(), self.now) {
                 Change::None => at += 1,
+                Change::Unfinished(text) => {
+                    at += 1;
+                    self.notices.push(Notice { level: Level::Warn, text });
+                }
                 Change::Truncated(text) => {
                     let file = self.files.swap_remove(at);
                     self.truncations[file.source()] += 1;

@@ -33,6 +33,8 @@ pub(super) struct Seen {
     pub(super) files: BTreeMap<FileId, Found>,
     pub(super) paths: HashMap<OsString, FileId>,
     pub(super) troubles: BTreeSet<String>,
+    /// Whether symbolic links lead to any of it: what happens behind them is told by nobody.
+    pub(super) has_links: bool,
 }
 
 /// One of the files.
@@ -58,6 +60,7 @@ impl Seen {
         for (source, Source { pattern, .. }) in sources.iter().enumerate() {
             let found = discover(pattern);
             seen.troubles.extend(found.problems.iter().map(ToString::to_string));
+            seen.has_links |= found.has_links;
             for path in found.files {
                 // What vanished since it was listed is as if it had not been there.
                 let Ok(metadata) = fs::metadata(&path) else { continue };
@@ -68,6 +71,13 @@ impl Seen {
             }
         }
         seen
+    }
+
+    /// Looks again at one of the files; whether it has changed.
+    pub(super) fn look_again(&mut self, id: FileId) -> bool {
+        let Some(found) = self.files.get_mut(&id) else { return false };
+        let stamp = fs::metadata(&found.path).ok().filter(|now| FileId::of(now) == id).map(|now| Stamp::of(&now));
+        stamp.is_some_and(|stamp| std::mem::replace(&mut found.stamp, stamp) != stamp)
     }
 }
 

@@ -9,4 +9,5 @@ mod pieces;
 mod rows;
 mod tailing;
 mod tailing_odd;
+mod tailing_told;
 mod variants;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tripline_ingest::{LogReader, Mode, RejectReason, SourceOptions, probe};
+
 use crate::hostile::line;
 use crate::tailing::Scene;
 
@@ -47,4 +49,44 @@ fn a_file_that_begins_with_a_piece_is_waited_for() {
     scene.poll().expect([]);
     scene.append("access.log", &last);
     scene.poll().poll().expect([0]);
+}
+
+/// The container's log is rotated between two pieces. What is in one file is not put together with what is in another: which
+/// one comes next, only who rotates knows. Both parts are told; the lines around them count.
+#[test]
+fn a_line_that_a_rotation_cuts_is_no_request_and_is_told() {
+    let mut scene = Scene::new();
+    let [first, second, last] = pieces(1);
+    scene.append("access.log", &(pieces(0).concat() + &first));
+    scene.poll().expect([0]);
+    fs::rename(scene.path("access.log"), scene.path("access.log.1")).expect("renames");
+    scene.append("access.log", &(second + &last + &pieces(2).concat()));
+    scene.look();
+    let mut rejects = 0;
+    while let Some(batch) = scene.tailer.next_batch() {
+        rejects += batch.batch.rejects.len();
+        assert_eq!(batch.batch.rows.num_rows(), 1, "line 2");
+    }
+    assert_eq!(rejects, 1, "the second part");
+    scene.expect_no_warning();
+    scene.look();
+    scene.look();
+    scene.expect_warning(&format!("access.log.1: has ended in the middle of a line for 60 s; {} bytes", first.len()));
+    scene.poll().expect([]).poll().expect([]);
+    scene.expect_no_warning();
+
+    // A scan sees the same.
+    let scan = |name: &str| {
+        let options = SourceOptions::default();
+        let probe = probe(&scene.path(name), &options).expect("a log");
+        let mut reader = LogReader::open(&probe, &options, Mode::Once).expect("opens");
+        let (mut rows, mut rejects) = (0, Vec::new());
+        while let Some(batch) = reader.next_batch().expect("reads") {
+            rows += batch.rows.num_rows();
+            rejects.extend(batch.rejects.into_iter().map(|reject| reject.reason));
+        }
+        (rows, rejects)
+    };
+    assert_eq!(scan("access.log.1"), (1, vec![RejectReason::Piece]));
+    assert_eq!(scan("access.log"), (1, vec![RejectReason::OtherLayout]));
 }

@@ -420,3 +420,19 @@ fn from_the_end_of_what_is_there_first() {
     scene.poll().expect([33, 80, 81]);
     scene.expect_no_warning();
 }
+
+/// Linux gives EIO to whoever reads memory where there is none.
+#[test]
+fn a_file_that_gives_errors_delays_no_other_and_is_tried_again() {
+    let mut scene = Scene::new();
+    std::os::unix::fs::symlink("/proc/self/mem", scene.path("access.log.bad")).expect("a link");
+    scene.append("access.log", &log(0..2));
+    scene.poll().expect(0..2);
+    scene.expect_warning("os error 5");
+    scene.append("access.log", &line(2));
+    scene.poll().expect(2..3);
+    scene.expect_no_warning();
+    fs::remove_file(scene.path("access.log.bad")).expect("removes");
+    scene.append("access.log.bad", &log(10..12));
+    scene.poll().expect(10..12);
+}
