@@ -9,7 +9,7 @@ use super::Tailer;
 use super::beginning::Beginning;
 use super::file::Tailed;
 use super::seen::Found;
-use crate::input::Input;
+use crate::input::{Compression, Input};
 use crate::position::{FileId, HASHED, Position};
 use crate::reader::{LogReader, ReadError};
 
@@ -59,10 +59,11 @@ impl Tailer {
                 Relation::Longer => originals.push(Original::Open(file.reader.file())),
             }
         }
-        // An archive that is still being written may show less than what is hashed.
-        let may_cover = plain || !beginning.is_whole();
+        // (how long an archive is that shows more than is hashed, only unpacking tells: [`Tailer::is_shorter_archive`])
         let covers = |beginning: &mut Beginning, position: &Position| {
-            may_cover && position.file() != id && beginning.is_covered_by(position, size)
+            (plain || beginning.shows_all(position.prefix_at))
+                && position.file() != id
+                && beginning.is_covered_by(position, size)
         };
         for position in self.known.resting_like(&beginning) {
             let is_archive = !plain && beginning.is_of(position) && self.is_proved(found, position);
@@ -84,6 +85,15 @@ impl Tailer {
             return Origin::Read;
         }
         if originals.is_empty() { Origin::None } else { Origin::Of(originals) }
+    }
+
+    /// Whether a file that begins with a position's first bytes is an archive that ends before the position: the log was copied,
+    /// and what the server wrote until it was truncated was read.
+    pub(super) fn is_shorter_archive(found: &Found, position: &Position) -> bool {
+        let Ok(mut input) = Input::open(&found.path) else { return false };
+        position.is_telling()
+            && input.compression() != Compression::None
+            && matches!(input.skip_to(0, position.offset()), Ok(false))
     }
 
     /// Whether a file that begins with a position's first bytes is made of the same content. Bytes without a request, which

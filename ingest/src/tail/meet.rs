@@ -225,9 +225,7 @@ impl Tailer {
                 return true;
             }
             Origin::Read => {
-                let text = format!("{}: is a copy of what was read before; not read", found.path.display());
-                self.notices.push(Notice { level: Level::Info, text });
-                self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::default() });
+                self.pass_over_copy(id, found);
                 return true;
             }
             Origin::Of(originals) => originals,
@@ -261,12 +259,22 @@ impl Tailer {
                 let from = self.passed_over.remove(&id).unwrap_or(0).max(position.passed_over);
                 self.files.push(Tailed::new(reader, found.source, first_ts, self.now).passing_over(from));
             }
+            Err(ReadError::Changed { .. }) if Self::is_shorter_archive(found, &position) => {
+                self.pass_over_copy(id, found)
+            }
             Err(ReadError::Changed { .. }) => return false,
             Err(error) => {
                 self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::now(error.to_string()) });
             }
         }
         true
+    }
+
+    /// A copy that has nothing new is not read, unless it changes.
+    fn pass_over_copy(&mut self, id: FileId, found: &Found) {
+        let text = format!("{}: is a copy of what was read before; not read", found.path.display());
+        self.notices.push(Notice { level: Level::Info, text });
+        self.stuck.insert(id, Stuck { as_long_as: Some(found.stamp), ..Stuck::default() });
     }
 
     /// A copy is not read as long as the original is there: as a rule it is about to be what is left.

@@ -114,6 +114,36 @@ fn an_archive_of_a_log_of_which_only_the_heading_was_read() {
     scene.restart().poll().expect([]);
 }
 
+/// What a server writes between copy and truncation is read, but it is not in the archive of the copy.
+#[test]
+fn an_archive_that_is_shorter_than_what_was_read() {
+    // (longer than what is hashed of a file's beginning, and shorter)
+    for (read, packed) in [(30, 25), (30, 4), (6, 4)] {
+        let mut scene = Scene::new();
+        scene.append("access.log", &log(0..read));
+        scene.poll().expect(0..read);
+        let archive = gzip(log(0..packed).as_bytes());
+        fs::write(scene.path("access.log.1.gz"), &archive).expect("writes");
+        fs::write(scene.path("access.log"), log(40..42)).expect("truncates and writes");
+        scene.poll().expect(40..42);
+        scene.poll().poll().expect([]);
+        scene.restart().poll().expect([]);
+    }
+}
+
+/// How long an archive is, is not told by what it has where another log's first request stands.
+#[test]
+fn an_archive_with_more_than_was_read_beside_a_log_that_begins_far_behind() {
+    let mut scene = Scene::new();
+    scene.append("access.log.far", &("y".repeat(3 << 20) + "\n" + &log(90..91)));
+    scene.append("access.log", &log(0..30));
+    scene.poll().expect((0..30).chain([90]));
+    fs::write(scene.path("access.log.1.gz"), gzip(log(0..50).as_bytes())).expect("writes");
+    fs::write(scene.path("access.log"), log(60..62)).expect("truncates and writes");
+    scene.poll().expect((30..50).chain(60..62));
+    scene.restart().poll().expect([]);
+}
+
 #[test]
 fn a_log_that_is_truncated_before_its_copy_is_looked_at() {
     for new in ["", "another line"] {
