@@ -34,8 +34,8 @@ impl Wake {
     /// Calls `callback`, from a thread of its own, whenever something may have changed below one of `patterns`. Problems
     /// mean that polling alone has to do there.
     pub fn new(patterns: &[String], callback: impl Fn() + Send + 'static) -> (Self, Vec<Problem>) {
-        let watched = watched(patterns);
-        let roots: Vec<PathBuf> = watched.iter().map(|(directory, ..)| directory.clone()).collect();
+        let directories = watched(patterns);
+        let roots: Vec<PathBuf> = directories.iter().map(|(directory, ..)| directory.clone()).collect();
         // (nobody has looked yet)
         let told = Arc::new(Mutex::new(Told::Anything));
         let kept = Arc::clone(&told);
@@ -55,7 +55,7 @@ impl Wake {
             }
         };
         let mut is_all = true;
-        for (directory, mode, covers) in watched {
+        for (directory, mode, covers) in directories {
             is_all &= covers;
             if let Err(error) = watcher.watch(&directory, mode) {
                 is_all = false;
@@ -136,7 +136,9 @@ mod tests {
             |n: usize| Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any))).add_path(n.to_string().into());
         let after = |events: Vec<notify::Result<Event>>| {
             let mut told = Told::Written(BTreeSet::new());
-            events.into_iter().for_each(|event| told.take_in(event, &roots));
+            for event in events {
+                told.take_in(event, &roots);
+            }
             told
         };
         assert_eq!(

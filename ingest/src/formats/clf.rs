@@ -282,9 +282,9 @@ mod tests {
         /// The short way and the long way agree, wherever there is a short one.
         #[test]
         fn usual_lines_are_read_like_others(
-            peer in r#"[0-9a-f.:]{0,50}|[ -~]{0,20}|é.{0,16}"#,
+            peer in r"[0-9a-f.:]{0,50}|[ -~]{0,20}|é.{0,16}",
             names in prop_oneof![Just(" - - "), Just(" - "), Just(" - a "), Just(" x - "), Just("")],
-            time in r#"[0-3][0-9]/(Mar|mar)/2024:[0-2][0-9]:00:0[0-9] [+-]0[0-9]00|[ -~]{0,30}"#,
+            time in r"[0-3][0-9]/(Mar|mar)/2024:[0-2][0-9]:00:0[0-9] [+-]0[0-9]00|[ -~]{0,30}",
             end in prop_oneof![Just("] \""), Just("] "), Just("\"")],
         ) {
             let line = format!("{peer}{names}[{time}{end}GET / HTTP/1.1\" 200 5");

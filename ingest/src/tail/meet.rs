@@ -260,7 +260,7 @@ impl Tailer {
                 self.files.push(Tailed::new(reader, found.source, first_ts, self.now).passing_over(from));
             }
             Err(ReadError::Changed { .. }) if Self::is_shorter_archive(found, &position) => {
-                self.pass_over_copy(id, found)
+                self.pass_over_copy(id, found);
             }
             Err(ReadError::Changed { .. }) => return false,
             Err(error) => {
