@@ -198,7 +198,7 @@ impl Writer {
         }
         if self.random.one_in(3) {
             self.append(at);
-            pause(60); // (it may be read before it is destroyed)
+            pause(0); // (it may be read before it is destroyed)
         }
         self.truncate(at);
         if self.random.one_in(2) {

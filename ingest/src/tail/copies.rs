@@ -61,9 +61,9 @@ impl Tailer {
         }
         // (how long an archive is that shows more than is hashed, only unpacking tells: [`Tailer::is_shorter_archive`])
         let covers = |beginning: &mut Beginning, position: &Position| {
-            (plain || beginning.shows_all(position.prefix_at))
-                && position.file() != id
-                && beginning.is_covered_by(position, size)
+            // (an archive may have the inode of a log that is gone, but it is not that log)
+            let is_another = position.file() != id || !(plain || position.compressed);
+            (plain || beginning.shows_all(position.prefix_at)) && is_another && beginning.is_covered_by(position, size)
         };
         for position in self.known.resting_like(&beginning) {
             let is_archive = !plain && beginning.is_of(position) && self.is_proved(found, position);
