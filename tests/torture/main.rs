@@ -4,7 +4,8 @@
 //! gives it.
 //!
 //! `TRIPLINE_SEEDS=1000 TRIPLINE_KILLS=20` for longer; `TRIPLINE_SEED=17` runs that seed alone (the writer does the same
-//! then; when the program looks is up to the machine, but not so in [`direct`]).
+//! then; when the program looks is up to the machine, but not so in [`direct`]). With `TRIPLINE_READ_BETWEEN=1` logs are also
+//! read between their copy and their truncation.
 
 mod direct;
 mod ledger;
