@@ -66,7 +66,7 @@ fn config(log: &Path) -> std::result::Result<Config, String> {
 }
 
 impl Fixture {
-    /// What the log is expected to raise, in order.
+    /// What the log is expected to raise, as it stands in the file: the order does not count.
     pub fn expectation(&self) -> std::result::Result<Vec<Raised>, String> {
         if !self.expected.exists() {
             return Ok(Vec::new());

@@ -35,7 +35,8 @@ pub struct Layer {
     pub states: Vec<ArrayRef>,
     /// Keys with their groups, ascending; made when first asked for.
     order: Arc<OnceLock<Vec<(u32, u32)>>>,
-    /// By aggregate, what rules have asked for: several ask for the same. (Their window closes, so they do not stay.)
+    /// By aggregate, what rules have asked for: several ask for the same. (They go with the layer; where a window is one pane, that
+    /// is when it has closed.)
     results: Arc<Mutex<BTreeMap<usize, ArrayRef>>>,
 }
 
